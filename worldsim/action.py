@@ -1,0 +1,147 @@
+"""What the player did in one tick, as integers.
+
+Knows nothing of pygame or torch. A scene lists its controls; together they are an `ActionSpace`. An `Action` has one
+integer for each control, so two actions are equal exactly if the world cannot tell them apart, which is what drafts
+and replay rest on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from worldsim.config import require
+from worldsim.errors import TraceError
+
+
+@dataclass(frozen=True)
+class Control:
+    """One control of a scene.
+
+    kind `axis`: -1, 0 or 1 from two keys; `button`: 0 or 1 from one key; `mouse_x` / `mouse_y`: degrees of look in
+    whole `quantum_deg`, at most `limit_deg` in one tick.
+    """
+
+    name: str
+    kind: Literal["axis", "button", "mouse_x", "mouse_y"]
+    keys: tuple[str, ...] = ()
+    quantum_deg: float = 0.25
+    limit_deg: float = 15.0
+
+    def __post_init__(self) -> None:
+        wanted = {"axis": 2, "button": 1}.get(self.kind, 0)
+        require(len(self.keys) == wanted, f"keys must name {wanted} keys for kind {self.kind}, got {len(self.keys)}")
+        require(0 < self.quantum_deg <= 0.25, f"quantum_deg must lie in (0, 0.25], got {self.quantum_deg:g}")
+        require(
+            self.quantum_deg <= self.limit_deg <= 90, f"limit_deg must lie in [quantum_deg, 90], got {self.limit_deg:g}"
+        )
+
+    @property
+    def is_mouse(self) -> bool:
+        return self.kind in ("mouse_x", "mouse_y")
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """Lowest and highest integer of this control."""
+        if self.kind == "axis":
+            return -1, 1
+        if self.kind == "button":
+            return 0, 1
+        limit = int(self.limit_deg / self.quantum_deg)
+        return -limit, limit
+
+
+@dataclass(frozen=True)
+class Action:
+    """One integer for each control of the scene, in the order of its `ActionSpace`."""
+
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ActionSpace:
+    """The controls of a scene, in order."""
+
+    controls: tuple[Control, ...]
+
+    def __post_init__(self) -> None:
+        names = [c.name for c in self.controls]
+        require(len(set(names)) == len(names), f"controls must have different names, got {', '.join(names)}")
+
+    @property
+    def idle(self) -> Action:
+        """No key held, no motion of the mouse."""
+        return Action((0,) * len(self.controls))
+
+    @property
+    def size(self) -> int:
+        return len(self.controls)
+
+    def index(self, name: str) -> int | None:
+        """Position of the control called `name`; None if the scene has none."""
+        return next((i for i, c in enumerate(self.controls) if c.name == name), None)
+
+    def make(self, **values: int) -> Action:
+        """An action from named values, clipped to each control's bounds; the others rest at 0."""
+        out = []
+        for control in self.controls:
+            low, high = control.bounds
+            out.append(max(low, min(high, int(values.get(control.name, 0)))))
+        return Action(tuple(out))
+
+    def get(self, action: Action, name: str) -> int:
+        """The value of one control; 0 if the scene has no such control."""
+        index = self.index(name)
+        return 0 if index is None else action.values[index]
+
+    def degrees(self, action: Action, name: str) -> float:
+        """A mouse control's value in degrees; 0 if the scene has no such control."""
+        index = self.index(name)
+        return 0.0 if index is None else action.values[index] * self.controls[index].quantum_deg
+
+    def scaled(self, action: Action) -> tuple[float, ...]:
+        """Each value over its bound, in [-1, 1]: what the generator's condition sees."""
+        return tuple(v / c.bounds[1] for v, c in zip(action.values, self.controls, strict=True))
+
+    def check(self, values: Any, where: str) -> Action:
+        """An action from plain data (a trace's list). Raises TraceError naming `where`."""
+        if not isinstance(values, list) or len(values) != self.size:
+            raise TraceError(f"{where}: an action must be a list of {self.size} whole numbers, got {values!r}")
+        for value, control in zip(values, self.controls, strict=True):
+            low, high = control.bounds
+            if type(value) is not int or not low <= value <= high:
+                raise TraceError(f"{where}: {control.name} must be a whole number in [{low}, {high}], got {value!r}")
+        return Action(tuple(values))
+
+
+class MouseAccumulator:
+    """Sums mouse motion between ticks, in degrees, and gives it out in whole quanta, carrying the remainder.
+
+    Nothing is truncated away: however slowly the mouse moves, all of it arrives; motion past a control's limit
+    is given out in the ticks after.
+    """
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._pending_deg = 0.0
+
+    def add(self, degrees: float) -> None:
+        self._pending_deg += degrees
+
+    @property
+    def pending_deg(self) -> float:
+        """Motion not yet given out, in degrees."""
+        return self._pending_deg
+
+    def take(self) -> int:
+        """The quanta for this tick."""
+        low, high = self._control.bounds
+        quanta = max(low, min(high, int(self._pending_deg / self._control.quantum_deg)))
+        self._pending_deg -= quanta * self._control.quantum_deg
+        # A flick faster than the limit is played out over at most one more tick, not seconds of drift.
+        bound = self._control.limit_deg
+        self._pending_deg = max(-bound, min(bound, self._pending_deg))
+        return quanta
+
+    def clear(self) -> None:
+        self._pending_deg = 0.0

@@ -1,0 +1,61 @@
+"""The true engine of a scene behind the World protocol: ground truth, training data, and `play --source`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import moderngl
+
+from worldsim.action import Action
+from worldsim.camera import Pose
+from worldsim.scene import Scene
+from worldsim.source.dynamics import Dynamics
+from worldsim.source.scene_engine import SceneEngine
+from worldsim.world import Frame, Spawn
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """Where the player truly is."""
+
+    pose: Pose
+    tick: int
+
+
+class SourceWorld:
+    """Moves by the scene's dynamics and draws with its engine. Pure, like every world."""
+
+    def __init__(self, scene: Scene, context: moderngl.Context | None = None) -> None:
+        self._scene = scene
+        self._dynamics = Dynamics(scene)
+        self._engine = SceneEngine(scene, context)
+
+    @property
+    def scene(self) -> Scene:
+        return self._scene
+
+    @property
+    def dynamics(self) -> Dynamics:
+        return self._dynamics
+
+    def spawns(self) -> list[Spawn]:
+        """The scene's own places to start from, with their pictures."""
+        return [Spawn(p.name, self._engine.render(p.pose), p.pose) for p in self._scene.spawns]
+
+    def start(self, seed: int, spawn: Spawn) -> tuple[SourceState, Frame]:
+        """Begin at the spawn's pose, or at the scene's first place if it has none."""
+        return self.at(spawn.pose or self._scene.spawns[0].pose)
+
+    def at(self, pose: Pose) -> tuple[SourceState, Frame]:
+        """Tick 0 at any pose."""
+        return self._show(SourceState(pose, 0))
+
+    def advance(self, state: SourceState, action: Action) -> tuple[SourceState, Frame]:
+        return self._show(SourceState(self._dynamics.advance(state.pose, action), state.tick + 1))
+
+    def close(self) -> None:
+        self._engine.close()
+
+    def _show(self, state: SourceState) -> tuple[SourceState, Frame]:
+        pixels = self._engine.render(state.pose)
+        return state, Frame(pixels, state.tick, state.pose.look, state.pose)

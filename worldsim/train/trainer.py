@@ -1,0 +1,239 @@
+"""The one trainer: optimisers, EMA, schedule, resume, logging. A stage supplies batches and a loss, nothing else.
+
+Everything random in a step is a function of (seed, step), so a run that is saved and resumed takes the same steps as
+one that never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from worldsim.config import require
+from worldsim.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long and how fast. Learning rates: Muon for hidden matrices, AdamW for the rest (Jordan et al., 2024)."""
+
+    minutes: float = 60.0
+    steps: int | None = None  # a limit on steps in all, for tests and ablations; the schedule then follows steps
+    muon_lr: float = 0.02
+    adam_lr: float = 2e-3
+    weight_decay: float = 0.01
+    ema: float = 0.998
+    clip: float = 1.0
+    warmup_steps: int = 100
+    decay_from: float = 0.7  # share of the run after which the learning rate falls linearly to nothing
+    save_minutes: float = 5.0
+    bf16: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.minutes > 0, f"minutes must be above 0, got {self.minutes:g}")
+        require(0 <= self.ema < 1, f"ema must lie in [0, 1), got {self.ema:g}")
+
+
+class Stage(Protocol):
+    """What a training stage supplies."""
+
+    name: str
+    model: nn.Module
+
+    def loss(self, step_seed: int, step: int) -> tuple[Tensor, dict[str, float]]:
+        """The loss of one step on its own batch, and numbers worth logging."""
+        ...
+
+    def sample(self) -> np.ndarray | None:
+        """A picture of progress, uint8 (H, W, 3), truth above dream, with the model as it stands."""
+        ...
+
+    def export(self) -> None:
+        """Write the model as it stands (its EMA is in place) into the checkpoint."""
+        ...
+
+
+class Trainer:
+    """Runs one stage in `folder`, which holds its log, state and sample pictures."""
+
+    def __init__(self, stage: Stage, config: TrainConfig, folder: Path, resume: bool, quiet: bool = False) -> None:
+        self.stage, self.config, self.folder, self.quiet = stage, config, folder, quiet
+        folder.mkdir(parents=True, exist_ok=True)
+        self._params = {n: p for n, p in stage.model.named_parameters() if p.requires_grad}
+        hidden = [p for n, p in self._params.items() if p.ndim == 2 and not n.startswith(_OUTSIDE)]
+        rest = [p for n, p in self._params.items() if not (p.ndim == 2 and not n.startswith(_OUTSIDE))]
+        self._optimisers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(rest, lr=config.adam_lr, betas=(0.9, 0.98), weight_decay=0.0)
+        ]
+        if hidden:
+            self._optimisers.append(
+                torch.optim.Muon(hidden, lr=config.muon_lr, weight_decay=config.weight_decay)  # type: ignore[attr-defined]
+            )
+        self._rates = [group["lr"] for o in self._optimisers for group in o.param_groups]
+        self._ema = {n: p.detach().clone() for n, p in self._params.items()}
+        self.step, self._spent_s, self._stop = 0, 0.0, False
+        if resume and (folder / "state.json").exists():
+            self._load()
+
+    def run(self, stop_after: int | None = None) -> dict[str, float]:
+        """Train until the minutes or steps are used up, or `stop_after` steps, or SIGINT; then save and export."""
+        previous = _on_interrupt(self._request_stop)
+        start, saved = time.monotonic(), time.monotonic()
+        numbers: dict[str, float] = {}
+        bar = tqdm(total=self.config.steps, unit="step", desc=self.stage.name, disable=self.quiet, initial=self.step)
+        try:
+            while not self._finished(start) and not (stop_after is not None and self.step >= stop_after):
+                numbers = self._one_step(self._progress(start))
+                left = max(0.0, self.config.minutes * 60 - self._elapsed(start))
+                bar.update()
+                bar.set_postfix(loss=f"{numbers['loss']:.4f}", minutes_left=f"{left / 60:.1f}", refresh=False)
+                if self.step % 20 == 0:
+                    self._log(numbers, start)
+                if time.monotonic() - saved > self.config.save_minutes * 60:
+                    self._checkpoint(start)
+                    saved = time.monotonic()
+        finally:
+            bar.close()
+            if previous is not None:
+                signal.signal(signal.SIGINT, previous)
+        self._checkpoint(start)
+        return numbers
+
+    def _elapsed(self, start: float) -> float:
+        return self._spent_s + time.monotonic() - start
+
+    def _progress(self, start: float) -> float:
+        if self.config.steps is not None:
+            return self.step / self.config.steps
+        return min(1.0, self._elapsed(start) / (self.config.minutes * 60))
+
+    def _finished(self, start: float) -> bool:
+        return self._stop or self._progress(start) >= 1.0
+
+    def _request_stop(self, *_: object) -> None:
+        if self._stop:  # a second Ctrl-C means it
+            raise KeyboardInterrupt
+        self._stop = True
+
+    def _one_step(self, progress: float) -> dict[str, float]:
+        config = self.config
+        scale = min(1.0, (self.step + 1) / config.warmup_steps)
+        if progress > config.decay_from:
+            scale *= max(0.0, (1 - progress) / (1 - config.decay_from))
+        rates = iter(self._rates)
+        for optimiser in self._optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = next(rates) * scale
+        self.stage.model.train()
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
+            loss, numbers = self.stage.loss(step_seed(config.seed, self.step), self.step)
+        for optimiser in self._optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(list(self._params.values()), config.clip)
+        for optimiser in self._optimisers:
+            optimiser.step()
+        decay = min(config.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self._ema.values()), list(self._params.values()), 1 - decay)
+        self.step += 1
+        return {"loss": float(loss.detach()), "grad": float(norm), "lr_scale": scale, **numbers}
+
+    def _log(self, numbers: dict[str, float], start: float) -> None:
+        row = {"step": self.step, "minutes": round(self._elapsed(start) / 60, 3), **numbers}
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps({k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()}) + "\n")
+
+    def _checkpoint(self, start: float) -> None:
+        """Save the state for `--resume`, then export and sample with the averaged weights."""
+        tensors = {f"param.{n}": p.detach() for n, p in self._params.items()}
+        tensors |= {f"ema.{n}": p for n, p in self._ema.items()}
+        for i, optimiser in enumerate(self._optimisers):
+            for j, state in optimiser.state_dict()["state"].items():
+                tensors |= {f"optimiser.{i}.{j}.{k}": torch.as_tensor(v) for k, v in state.items()}
+        part = self.folder / "state.part"
+        save_file({k: v.contiguous() for k, v in tensors.items()}, part)
+        part.replace(self.folder / "state.safetensors")
+        meta = {"stage": self.stage.name, "step": self.step, "seconds": self._elapsed(start)}
+        (self.folder / "state.json").write_text(json.dumps(meta))
+        with self._averaged():
+            self.stage.model.eval()
+            self.stage.export()
+            picture = self.stage.sample()
+            if picture is not None:
+                Image.fromarray(picture).save(self.folder / f"sample-{self.step:06d}.png")
+
+    def _load(self) -> None:
+        try:
+            meta = json.loads((self.folder / "state.json").read_text())
+            tensors = load_file(self.folder / "state.safetensors")
+            with torch.no_grad():
+                for name, param in self._params.items():
+                    param.copy_(tensors[f"param.{name}"])
+                    self._ema[name].copy_(tensors[f"ema.{name}"])
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{self.folder} cannot be resumed ({error}); give the settings it was begun with, or train without --resume"
+            ) from None
+        for i, optimiser in enumerate(self._optimisers):
+            own = optimiser.state_dict()
+            states: dict[int, dict[str, Tensor]] = {}
+            for key, value in tensors.items():
+                if key.startswith(f"optimiser.{i}."):
+                    _, _, j, name = key.split(".", 3)
+                    states.setdefault(int(j), {})[name] = value
+            optimiser.load_state_dict({"state": states, "param_groups": own["param_groups"]})
+        self.step, self._spent_s = meta["step"], meta["seconds"]
+
+    def _averaged(self):
+        """Context in which the model carries its averaged weights."""
+        return swapped_weights(self._params, self._ema)
+
+
+class swapped_weights:
+    """Within the context, parameters hold other values; afterwards their own again."""
+
+    def __init__(self, params: dict[str, Tensor], values: dict[str, Tensor]) -> None:
+        self._params, self._values = params, values
+
+    def __enter__(self) -> None:
+        self._own = {n: p.detach().clone() for n, p in self._params.items()}
+        self._fill(self._values)
+
+    def __exit__(self, *_: object) -> None:
+        self._fill(self._own)
+
+    @torch.no_grad()
+    def _fill(self, values: dict[str, Tensor]) -> None:
+        for name, param in self._params.items():
+            param.copy_(values[name])
+
+
+# Matrices that are no hidden layers: first and last layers learn better under AdamW than under Muon.
+_OUTSIDE = ("token_in", "token_out", "condition", "odometry")
+
+
+def step_seed(seed: int, step: int) -> int:
+    """One seed for all randomness of a step."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _on_interrupt(handler: Callable[..., None]):
+    """Install a SIGINT handler where that is possible (the main thread); returns the former one."""
+    try:
+        return signal.signal(signal.SIGINT, handler)
+    except ValueError:
+        return None
