@@ -6,14 +6,17 @@ assignment, and a branch is a kept state.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from worldsim.action import Action
 from worldsim.camera import Look, Pose
 from worldsim.scene import Scene
+
+T = TypeVar("T")
 
 State = Any
 """Everything a world needs to go on, as a value that is never changed in place. Each world has its own type."""
@@ -42,6 +45,14 @@ class Spawn:
     pose: Pose | None = None
 
 
+@dataclass(frozen=True)
+class Moment:
+    """One tick of the past, enough to enter another world of the same scene: what was seen, done and believed."""
+
+    frame: Frame
+    action: Action
+
+
 class World(Protocol):
     """Anything with `start` and `advance` that yields frames."""
 
@@ -52,6 +63,36 @@ class World(Protocol):
         """The state and picture of tick 0. seed: of all randomness of the session."""
         ...
 
-    def advance(self, state: State, action: Action) -> tuple[State, Frame]:
-        """The next state and its picture."""
+    def passes(self, state: State, action: Action) -> Generator[None, None, tuple[State, Frame]]:
+        """Make the next state and picture, pausing between passes so that a draft can be given up."""
         ...
+
+    def settle(self, state: State) -> None:
+        """Do now the work that a state has put off; the state's value does not change."""
+        ...
+
+    def enter(self, seed: int, moments: list[Moment]) -> State:
+        """The state of the last of these moments, made from pictures alone: for swapping worlds in mid-play."""
+        ...
+
+    def thin(self, state: State) -> Any:
+        """What must be kept of a state to rebuild it from the state before: as little as possible."""
+        ...
+
+    def rebuild(self, before: State, thin: Any) -> State:
+        """The state that `thin` was taken from, bit for bit, given the state of the tick before."""
+        ...
+
+
+def advance(world: World, state: State, action: Action) -> tuple[State, Frame]:
+    """The next state and its picture."""
+    return finish(world.passes(state, action))
+
+
+def finish(work: Generator[None, None, T]) -> T:
+    """Run a paused computation to its end."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as stop:
+            return stop.value

@@ -15,6 +15,7 @@ from worldsim.data.episodes import Episode, write_episode
 from worldsim.errors import DataError
 from worldsim.player import RandomPlayer
 from worldsim.scene import Scene, scene_hash
+from worldsim.world import advance
 
 EPISODE_TICKS = 400
 HELD_OUT_SEED = 1_000_000  # held-out episodes take seeds from here on, so that no run can train on them
@@ -48,7 +49,7 @@ def play_episode(world, seed: int, ticks: int) -> Episode:
     frames, actions, poses = [frame.pixels], [world.scene.action_space.idle.values], [frame.pose.as_tuple()]
     for _ in range(ticks - 1):
         action = player.act(state.pose)
-        state, frame = world.advance(state, action)
+        state, frame = advance(world, state, action)
         frames.append(frame.pixels)
         actions.append(action.values)
         poses.append(frame.pose.as_tuple())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import moderngl
@@ -11,7 +12,7 @@ from worldsim.camera import Pose
 from worldsim.scene import Scene
 from worldsim.source.dynamics import Dynamics
 from worldsim.source.scene_engine import SceneEngine
-from worldsim.world import Frame, Spawn
+from worldsim.world import Frame, Moment, Spawn
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,25 @@ class SourceWorld:
         """Tick 0 at any pose."""
         return self._show(SourceState(pose, 0))
 
-    def advance(self, state: SourceState, action: Action) -> tuple[SourceState, Frame]:
+    def passes(self, state: SourceState, action: Action) -> Generator[None, None, tuple[SourceState, Frame]]:
+        """One pass: move, then draw."""
+        yield
         return self._show(SourceState(self._dynamics.advance(state.pose, action), state.tick + 1))
+
+    def settle(self, state: SourceState) -> None:
+        """Nothing is ever put off."""
+
+    def enter(self, seed: int, moments: list[Moment]) -> SourceState:
+        """Go on at the pose of the last moment, out of any wall a dream may have walked into."""
+        frame = moments[-1].frame
+        pose = frame.pose or self._scene.spawns[0].pose
+        return SourceState(Pose(*self._dynamics.push_out(pose.x, pose.y), pose.look), frame.tick)
+
+    def thin(self, state: SourceState) -> SourceState:
+        return state
+
+    def rebuild(self, before: SourceState, thin: SourceState) -> SourceState:
+        return thin
 
     def close(self) -> None:
         self._engine.close()

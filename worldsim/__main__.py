@@ -1,0 +1,3 @@
+from worldsim.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,113 @@
+"""`worldsim bench`: how fast a checkpoint plays here, part by part."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+from worldsim.cli import report
+
+
+def add_arguments(parser: argparse.ArgumentParser, whole: Callable[..., Any]) -> None:
+    parser.add_argument("--checkpoint", default="gallery")
+    parser.add_argument("--ticks", type=whole(1), default=300)
+    parser.add_argument("--steps", type=int, help="denoising passes (default: the checkpoint's)")
+    parser.add_argument("--threads", type=whole(1, 256))
+    parser.add_argument("--seed", type=whole(0), default=0)
+
+
+def run(args: argparse.Namespace) -> int:
+    from worldsim.actions import action_source, human_spawn
+    from worldsim.diffusion.sampler import step_levels
+    from worldsim.headless import play_headless
+    from worldsim.loader import find_spawn, open_played
+    from worldsim.session import Session, SessionSettings
+
+    if args.steps:
+        step_levels(args.steps)
+    played = open_played(args.checkpoint, args.steps, args.threads)
+    world = played.world
+    spawn = find_spawn(args.checkpoint, human_spawn(world.scene, args.seed))
+    parts, gflop, params = _parts(world, spawn)
+    session = Session(played, spawn, SessionSettings("off", seed=args.seed))
+    actions = action_source("human", world.scene, args.seed)
+    play_headless(session, actions, 5, realtime=False)  # first calls allocate
+    plain = play_headless(session, actions, args.ticks, realtime=False)
+    drafts = _drafts(played, spawn, args.seed, min(args.ticks, 200))
+    frame = world.scene.frame
+    figures = {
+        "checkpoint": args.checkpoint,
+        "ticks": args.ticks,
+        "fps": plain["fps"],
+        "tick_ms": plain["tick_ms"],
+        **parts,
+        "gflop_per_tick": round(gflop, 3),
+        "gflop_per_second": round(gflop * plain["fps"], 1),
+        "params": params,
+        "frame": [frame.width, frame.height],
+        "steps": played.steps,
+        "threads": played.numerics["threads"],
+        "draft": drafts,
+        "seconds": plain["seconds"],
+    }
+    text = "\n".join(
+        [
+            f"{args.checkpoint}: {figures['fps']} frames a second, {frame.width}x{frame.height}, {played.steps} steps, "
+            f"{figures['threads']} threads",
+            f"tick p50 {plain['tick_ms']['p50']} ms, p99 {plain['tick_ms']['p99']} ms",
+            f"denoise {parts['denoise_ms']} ms, commit {parts['commit_ms']} ms, decode {parts['decode_ms']} ms",
+            f"{gflop:.2f} GFLOP a tick, {params / 1e6:.2f} M parameters",
+            f"drafts of human-like play: {drafts['accepted']} accepted, {drafts['discarded']} discarded",
+        ]
+    )
+    report(args, figures, text)
+    return 0
+
+
+def _drafts(played: Any, spawn: Any, seed: int, ticks: int) -> dict[str, Any]:
+    """Acceptance on human-like play with every tick drafted, whatever it costs."""
+    from worldsim.actions import action_source
+    from worldsim.headless import play_headless
+    from worldsim.session import Session, SessionSettings
+
+    session = Session(played, spawn, SessionSettings("1", seed=seed))
+    result = play_headless(session, action_source("human", played.world.scene, seed), ticks, realtime=False)
+    return result["draft"]
+
+
+def _parts(world: Any, spawn: Any, repeats: int = 30) -> tuple[dict[str, float], float, int]:
+    """Median milliseconds of all denoising passes, of the commit and of decoding; GFLOP of a tick; parameters."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from worldsim.world import advance
+
+    state, _ = world.start(0, spawn)
+    idle = world.scene.action_space.idle
+    state, _ = advance(world, state, idle)
+    world.settle(state)
+    times: dict[str, list[float]] = {"denoise_ms": [], "commit_ms": [], "decode_ms": []}
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        work = world.passes(state, idle)
+        for _ in range(1 + world.steps):
+            next(work)
+        denoised = time.perf_counter()
+        try:
+            next(work)
+        except StopIteration as stop:
+            after = stop.value[0]
+        decoded = time.perf_counter()
+        world.settle(after)
+        times["denoise_ms"].append(denoised - begun)
+        times["decode_ms"].append(decoded - denoised)
+        times["commit_ms"].append(time.perf_counter() - decoded)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        after, _ = advance(world, state, idle)
+        world.settle(after)
+    parts = {name: round(statistics.median(values) * 1e3, 3) for name, values in times.items()}
+    params = sum(p.numel() for p in world.generator.parameters())
+    return parts, counter.get_total_flops() / 1e9, params

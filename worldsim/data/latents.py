@@ -1,0 +1,109 @@
+"""Latents of all episodes, encoded once and kept on disk; clips are drawn from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from worldsim.action import ActionSpace
+from worldsim.data.episodes import list_episodes, read_episode
+from worldsim.errors import DataError
+from worldsim.model.codec import Codec, to_tensor
+from worldsim.model.condition import Condition
+
+@dataclass(frozen=True)
+class Clips:
+    """A batch of clips, each one sink frame followed by T frames. latents (B, 1 + T, N, C); action (B, 1 + T, A);
+    look (B, 1 + T, 2) radians; position (B, 1 + T, 2) metres."""
+
+    latents: Tensor
+    action: Tensor
+    look: Tensor
+    position: Tensor
+
+    def condition(self, posed: Tensor) -> Condition:
+        """Flat condition over B * (1 + T) frames; posed (B,) 1 or 0."""
+        count = self.latents.shape[1]
+        return Condition(
+            self.action.flatten(0, 1), self.look.flatten(0, 1), self.position.flatten(0, 1),
+            posed[:, None].expand(-1, count).flatten(),
+        )  # fmt: skip
+
+
+class Latents:
+    """All latents of one split, in memory."""
+
+    def __init__(self, tensors: dict[str, Tensor], space: ActionSpace) -> None:
+        self.latents, self.starts = tensors["latents"], tensors["starts"].numpy()
+        bounds = torch.tensor([c.bounds[1] for c in space.controls], dtype=torch.float32)
+        self.action = tensors["actions"].float() / bounds
+        poses = tensors["poses"].double()
+        self.position = poses[:, :2].float()
+        self.look = torch.remainder(poses[:, 2:].deg2rad(), 2 * torch.pi).float()
+        self.look[:, 1] = poses[:, 3].deg2rad().float()
+        self.channel_weight = tensors["channel_weight"]
+
+    def draw(self, rng: np.random.Generator, batch: int, frames: int) -> Clips:
+        """Random clips of `frames` after a sink: an earlier frame of the same episode, or the clip's own first."""
+        lengths = np.diff(self.starts)
+        usable = np.flatnonzero(lengths >= frames)
+        if not len(usable):
+            raise DataError(f"no episode has {frames} frames; collect longer ones")
+        rows = []
+        for episode in rng.choice(usable, batch):
+            first = int(rng.integers(lengths[episode] - frames + 1))
+            sink = first if rng.random() < 0.25 else int(rng.integers(first + 1))
+            rows.append(self.starts[episode] + np.array([sink, *range(first, first + frames)]))
+        index = torch.from_numpy(np.stack(rows))
+        return Clips(self.latents[index].float(), self.action[index], self.look[index], self.position[index])
+
+
+def load_latents(codec: Codec, codec_hash: str, data: Path, split: str, space: ActionSpace, quiet: bool = False) -> Latents:
+    """Latents of a split under this codec, encoding what is not yet on disk. Raises DataError."""
+    files = list_episodes(data, split)
+    path = data / f"latents-{split}-{codec_hash[:12]}.safetensors"
+    if path.exists():
+        tensors = load_file(path)
+        if len(tensors["starts"]) - 1 == len(files):
+            return Latents(tensors, space)
+    latents, actions, poses, starts = [], [], [], [0]
+    for file in tqdm(files, desc=f"encode {split}", unit="episode", disable=quiet):
+        episode = read_episode(file)
+        if episode.poses is None:
+            raise DataError(f"{file} has no poses; this scene has a camera and needs them")
+        with torch.no_grad():
+            parts = [codec.encode(to_tensor(f)) for f in np.array_split(episode.frames, max(1, len(episode.frames) // 50))]
+        latents.append(torch.cat(parts).flatten(2).transpose(1, 2).half())  # (T, N, C)
+        actions.append(torch.from_numpy(episode.actions.astype(np.int16)))
+        poses.append(torch.from_numpy(episode.poses.astype(np.float64)))
+        starts.append(starts[-1] + len(episode.frames))
+    tensors = {
+        "latents": torch.cat(latents),
+        "actions": torch.cat(actions),
+        "poses": torch.cat(poses),
+        "starts": torch.tensor(starts),
+    }
+    tensors["channel_weight"] = channel_weights(codec, tensors["latents"], read_episode(files[0], 0, 1).frames.shape[1:3])
+    save_file(tensors, path)
+    return Latents(tensors, space)
+
+
+@torch.no_grad()
+def channel_weights(codec: Codec, latents: Tensor, size: tuple[int, int], floor: float = 0.3) -> Tensor:
+    """What an error in each channel costs in pixels, mean 1, with a floor: weights of the generator's loss. (C,)"""
+    picks = latents[torch.linspace(0, len(latents) - 1, 16).long()].float()
+    grid = picks.transpose(1, 2).unflatten(2, (size[0] // 16, size[1] // 16))
+    plain = codec.decode(grid)
+    cost = []
+    for channel in range(grid.shape[1]):
+        nudged = grid.clone()
+        nudged[:, channel] += 0.3
+        cost.append((codec.decode(nudged) - plain).square().mean())
+    weight = torch.stack(cost)
+    return floor + (1 - floor) * weight / weight.mean()

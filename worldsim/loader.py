@@ -1,0 +1,122 @@
+"""From names to things that can be played: checkpoints and sources become `Played`, notes become spawns."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import Any
+
+import numpy as np
+
+from worldsim.camera import Look, Pose
+from worldsim.checkpoint import Checkpoint, load_networks, open_checkpoint
+from worldsim.errors import SpawnError, nearest
+from worldsim.scene import load_scene, scene_hash
+from worldsim.session import Played
+from worldsim.trace import decode_picture, encode_picture
+from worldsim.world import Spawn
+
+SOURCE = "source:"  # prefix of the name under which a trace knows the true engine of a scene
+
+
+def default_threads() -> int:
+    """Threads for play: all real cores up to four; more do not help so small a network."""
+    return max(1, min(4, len(os.sched_getaffinity(0))))
+
+
+def open_played(name: str, steps: int | None = None, threads: int | None = None) -> Played:
+    """A world by the name of a checkpoint, its path, or `source:SCENE`. Raises WorldsimError."""
+    if name.startswith(SOURCE):
+        return _open_source(name[len(SOURCE) :])
+    import torch
+
+    from worldsim.neural_world import NeuralWorld
+
+    checkpoint = open_checkpoint(name)
+    torch.set_num_threads(threads or default_threads())
+    codec, generator = load_networks(checkpoint)
+    sampler = checkpoint.info.sampler
+    steps = steps or sampler.steps
+    world = NeuralWorld(checkpoint.scene, codec, generator, steps, sampler.context_level)
+    return Played(world, name, checkpoint.sha256, checkpoint.info.scene_sha256, steps, numerics())
+
+
+def find_spawn(name: str, spawn: str | None) -> Spawn:
+    """A spawn of a checkpoint or source by name, or a picture file; the first if None. Raises SpawnError."""
+    if name.startswith(SOURCE):
+        scene = load_scene(name[len(SOURCE) :])
+        points = {p.name: p for p in scene.spawns}
+        point = points.get(spawn or scene.spawns[0].name)
+        if point is None:
+            raise SpawnError(f"spawn {spawn!r} is no spawn of scene {scene.name}, {nearest(str(spawn), points)}")
+        return Spawn(point.name, np.zeros((scene.frame.height, scene.frame.width, 3), np.uint8), point.pose)
+    return open_checkpoint(name).spawn(spawn)
+
+
+def spawn_note(spawn: Spawn, shipped: bool) -> dict[str, Any]:
+    """How a trace names a spawn: by name if the checkpoint ships it, else with the picture itself."""
+    note: dict[str, Any] = {"name": spawn.name}
+    if not shipped:
+        note["picture"] = encode_picture(spawn.pixels)
+        if spawn.pose is not None:
+            note["pose"] = list(spawn.pose.as_tuple())
+    return note
+
+
+def note_for(name: str, spawn: Spawn) -> dict[str, Any]:
+    """`spawn_note`, finding out whether the spawn ships with `name`."""
+    if name.startswith(SOURCE):
+        return spawn_note(spawn, True)
+    return spawn_note(spawn, spawn.name in [e.name for e in open_checkpoint(name).info.spawns])
+
+
+def spawn_of_note(name: str, note: dict[str, Any], where: str) -> Spawn:
+    """The inverse of `spawn_note`. Raises TraceError or SpawnError."""
+    if "picture" not in note:
+        return find_spawn(name, str(note.get("name")))
+    pose = note.get("pose")
+    return Spawn(
+        str(note.get("name")), decode_picture(note["picture"], where),
+        None if pose is None else Pose(float(pose[0]), float(pose[1]), Look(float(pose[2]), float(pose[3]))),
+    )  # fmt: skip
+
+
+def source_name(checkpoint: Checkpoint) -> str:
+    """The name of the true engine of a checkpoint's scene."""
+    return SOURCE + checkpoint.scene.name
+
+
+def numerics() -> dict[str, Any]:
+    """All that decides which bits come out: a replay adopts it, or says that it cannot."""
+    import torch
+
+    return {
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "backend": "eager",
+        "device": "cpu",
+        "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def adopt(wanted: dict[str, Any]) -> str | None:
+    """Take over a trace's numerics. Returns None, or in words what could not be taken over."""
+    if wanted.get("backend") == "opengl":
+        return None
+    import torch
+
+    if isinstance(wanted.get("threads"), int) and wanted["threads"] >= 1:
+        torch.set_num_threads(wanted["threads"])
+    own = numerics()
+    different = [f"{k} {wanted.get(k)} there, {own[k]} here" for k in own if wanted.get(k) != own[k]]
+    return "; ".join(different) or None
+
+
+def _open_source(scene_name: str) -> Played:
+    from worldsim.source.source_world import SourceWorld
+
+    scene = load_scene(scene_name)
+    sha = scene_hash(scene)
+    return Played(SourceWorld(scene), SOURCE + scene_name, sha, sha, 0, {"backend": "opengl", "machine": platform.machine()})

@@ -1,0 +1,106 @@
+"""Conditions: what the generator is told of a frame besides its tokens: noise level, action, look and pose."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from worldsim.camera import Camera, token_rays
+from worldsim.model.layers import Mlp, RotarySplit, fourier, octaves
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The tensors the generator sees for an action and a camera, for F frames.
+
+    action (F, A) in [-1, 1]; look (F, 2) yaw and pitch in radians; position (F, 2) in metres; posed (F,) 1 where the
+    position and the origin of yaw are known, 0 where not.
+    """
+
+    action: Tensor
+    look: Tensor
+    position: Tensor
+    posed: Tensor
+
+    def repeat(self, index: Tensor) -> Condition:
+        """The frames at `index`, in that order."""
+        return Condition(self.action[index], self.look[index], self.position[index], self.posed[index])
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A condition after its encoder, without the noise level: vector (F, D), tokens (F, N, D), rotary tables."""
+
+    vector: Tensor
+    tokens: Tensor
+    cos: Tensor
+    sin: Tensor
+
+    def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """All four tensors, each with the frames as its first axis."""
+        return self.vector, self.tokens, self.cos, self.sin
+
+
+class RayGrid(nn.Module):
+    """World angles and directions of each token's ray for a look. Without a camera: the grid itself, as small angles."""
+
+    rays: Tensor
+
+    def __init__(self, camera: Camera | None, aspect: float, rows: int, columns: int) -> None:
+        super().__init__()
+        grid = token_rays(camera or Camera(), aspect, rows, columns)
+        self.register_buffer("rays", torch.tensor(grid, dtype=torch.float32), persistent=False)
+
+    def forward(self, look: Tensor) -> tuple[Tensor, Tensor]:
+        """look (F, 2) in radians -> azimuth and elevation (F, N) in radians."""
+        yaw, pitch = look[:, :1], look[:, 1:]
+        right, up, forward = self.rays.unbind(-1)
+        level = forward * pitch.cos() - up * pitch.sin()  # along the look's compass direction
+        height = forward * pitch.sin() + up * pitch.cos()
+        return yaw + torch.atan2(right.expand_as(level), level), torch.asin(height.clamp(-1, 1))
+
+
+class ConditionEncoder(nn.Module):
+    """Condition and noise level -> one vector a frame (for adaLN) and one a token (added to the tokens)."""
+
+    position_waves: Tensor
+    level_waves: Tensor
+    turns: Tensor
+
+    def __init__(self, width: int, actions: int, tokens: int, grid: RayGrid, split: RotarySplit) -> None:
+        super().__init__()
+        self._split = split
+        self.grid = grid
+        self.register_buffer("position_waves", octaves(16.0, 6), persistent=False)  # 16 m down to 0.5 m
+        self.register_buffer("level_waves", math.pi * 2.0 ** torch.arange(-1, 6), persistent=False)
+        self.register_buffer("turns", torch.tensor([1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0]), persistent=False)
+        place, direction = 4 * 6, 4 * 8
+        self.level = Mlp(2 * 7, width, width)
+        self.action = Mlp(actions, width, width)
+        self.pose = Mlp(place + direction, 2 * width, width)
+        self.unposed = nn.Parameter(torch.zeros(width))
+        self.ray = Mlp(place + direction, 2 * width, width)
+        self.unposed_ray = nn.Parameter(torch.zeros(width))
+        self.place_in_frame = nn.Parameter(torch.randn(tokens, width) * 0.02)
+
+    def embed(self, condition: Condition) -> Embedded:
+        """All that does not depend on the noise level: computed once a frame, used in every pass."""
+        azimuth, elevation = self.grid(condition.look)
+        cos, sin = self._split.space_angles(azimuth, elevation)
+        place = fourier(condition.position, self.position_waves)  # (F, 24)
+        heading = fourier(condition.look, self.turns)
+        posed = condition.posed[:, None]
+        pose = self.pose(torch.cat([place, heading], dim=-1))
+        vector = self.action(condition.action) + pose * posed + self.unposed * (1 - posed)
+        rays = fourier(torch.stack([azimuth, elevation], dim=-1), self.turns)
+        place = place[:, None].expand(-1, rays.shape[1], -1)
+        ray = self.ray(torch.cat([place, rays], dim=-1))
+        tokens = self.place_in_frame + ray * posed[..., None] + self.unposed_ray * (1 - posed[..., None])
+        return Embedded(vector, tokens, cos[:, None], sin[:, None])
+
+    def with_level(self, embedded: Embedded, level: Tensor) -> Tensor:
+        """The adaLN vector (F, D) at noise levels (F,) in [0, 1]."""
+        return embedded.vector + self.level(fourier(level[:, None], self.level_waves))

@@ -1,0 +1,49 @@
+"""What the generator remembers: keys and values of past frames, and how they are laid out for a new one.
+
+A frame's keys and values are made once, when it is committed, and never changed. Each tick they are assembled in
+logical order, sink first, then oldest to newest, and rotated in time by their slot. Always full length: a start
+picture fills every slot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from worldsim.model.layers import RotarySplit
+
+
+@dataclass(frozen=True)
+class FrameKeys:
+    """Keys and values of one committed frame: each (layers, B, heads, N, d), keys rotated in space, not in time."""
+
+    keys: Tensor
+    values: Tensor
+
+
+@dataclass(frozen=True)
+class Context:
+    """The frames a new frame attends to: one sink and a window, oldest first."""
+
+    sink: FrameKeys
+    window: tuple[FrameKeys, ...]
+
+    @staticmethod
+    def filled(frame: FrameKeys, window: int) -> Context:
+        """A start: one frame in every slot."""
+        return Context(frame, (frame,) * window)
+
+    def pushed(self, frame: FrameKeys) -> Context:
+        """With `frame` as the newest; the oldest of the window is forgotten, the sink stays."""
+        return Context(self.sink, (*self.window[1:], frame))
+
+    def assembled(self, split: RotarySplit) -> tuple[Tensor, Tensor]:
+        """Keys rotated by slot, and values: each (layers, B, heads, (1 + window) * N, d)."""
+        frames = (self.sink, *self.window)
+        keys = torch.stack([f.keys for f in frames], dim=3)  # (layers, B, heads, slots, N, d)
+        cos, sin = split.slot_angles(len(frames) + 1)  # the last slot is the new frame's own
+        cos, sin = (t[:-1, None].to(keys) for t in (cos, sin))
+        keys = split.rotate_time(keys, cos, sin).flatten(3, 4)
+        return keys, torch.cat([f.values for f in frames], dim=3)

@@ -1,0 +1,188 @@
+"""The generator: a block-causal transformer over frames that predicts the clean latent of the next one.
+
+Two ways through the same blocks. `denoise` sees one new frame over an assembled context: play. `clip` sees a whole
+clip at once, every frame over its own context: training. A test holds them equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from worldsim.camera import Camera
+from worldsim.config import require
+from worldsim.model.attention import MODULATIONS, Block
+from worldsim.model.condition import Condition, ConditionEncoder, Embedded, RayGrid
+from worldsim.model.context import FrameKeys
+from worldsim.model.layers import RotarySplit
+from worldsim.model.odometry import Odometry
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Size and context of a generator."""
+
+    width: int = 256
+    depth: int = 4
+    heads: int = 4
+    hidden: int = 512  # of the feed-forward
+    window: int = 4
+    sink: int = 1
+
+    def __post_init__(self) -> None:
+        require(self.width % (16 * self.heads) == 0, f"width must be a multiple of 16 * heads, got {self.width}")
+        require(1 <= self.depth <= 64, f"depth must lie in [1, 64], got {self.depth}")
+        require(1 <= self.window <= 64, f"window must lie in [1, 64], got {self.window}")
+        require(self.sink == 1, f"sink must be 1, got {self.sink}")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a scene and a codec fix: tokens a frame (rows, columns), latent channels, actions, camera, longest step."""
+
+    rows: int
+    columns: int
+    channels: int
+    actions: int
+    aspect: float
+    camera: Camera | None
+    step_m: float
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one pass over a frame yields: the clean latent it believes in (F, N, C), its pooled features (F, D),
+    and its keys and values."""
+
+    latent: Tensor
+    features: Tensor
+    keys: FrameKeys
+
+
+class Generator(nn.Module):
+    """x0-prediction on a rectified-flow path x_s = (1 - s) x0 + s e (see diffusion/schedule.py)."""
+
+    def __init__(self, config: GeneratorConfig, shape: Shape) -> None:
+        super().__init__()
+        self.config, self.shape = config, shape
+        self.split = RotarySplit(config.width // config.heads)
+        tokens = shape.rows * shape.columns
+        grid = RayGrid(shape.camera, shape.aspect, shape.rows, shape.columns)
+        self.condition = ConditionEncoder(config.width, shape.actions, tokens, grid, self.split)
+        self.condition_modulation = nn.Linear(config.width, config.depth * MODULATIONS * config.width)
+        self.condition_final = nn.Linear(config.width, 2 * config.width)
+        self.token_in = nn.Linear(shape.channels, config.width)
+        self.blocks = nn.ModuleList(
+            Block(config.width, config.heads, config.hidden, self.split) for _ in range(config.depth)
+        )
+        self.token_out = nn.Linear(config.width, shape.channels)
+        self.odometry = Odometry(config.width, shape.actions, shape.step_m)
+        for layer in (self.condition_modulation, self.condition_final, self.token_out):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def denoise(self, x: Tensor, level: Tensor, embedded: Embedded, past: tuple[Tensor, Tensor] | None) -> Pass:
+        """One pass over new frames. x (F, N, C) at noise levels (F,).
+
+        past: an assembled context, each (layers, F, heads, M, d); None for a start picture, which is its own past.
+        """
+        h, modulation, final = self._enter(x, level, embedded)
+        keys, values = [], []
+        for i, block in enumerate(self.blocks):
+            q, k, v = block.queries_keys_values(h, modulation[i], embedded.cos, embedded.sin)
+            keys.append(k)
+            values.append(v)
+            if past is None:
+                past_k, past_v = self._own_past(k), v.repeat(1, 1, 1 + self.config.window, 1)
+            else:
+                past_k, past_v = past[0][i], past[1][i]
+            h = block.attend(h, modulation[i], q, torch.cat([past_k, k], dim=2), torch.cat([past_v, v], dim=2))
+        latent, features = self._leave(h, x, level, final)
+        return Pass(latent, features, FrameKeys(torch.stack(keys), torch.stack(values)))
+
+    def clip(
+        self,
+        clean: Tensor,
+        clean_level: Tensor,
+        noisy: Tensor,
+        noisy_level: Tensor,
+        condition: Condition,
+    ) -> tuple[Tensor, Tensor]:
+        """A clip of T frames after one sink frame: teacher forcing on [clean | noisy].
+
+        clean (B, 1 + T, N, C), the sink first, with levels (B, 1 + T); noisy (B, T - 1, N, C), frames 1 to T - 1,
+        with levels (B, T - 1); condition over B * (1 + T) frames. Noisy frame i sees the sink, clean frames i - window
+        to i - 1 (frame 0 standing in for any before it) and itself; clean frames likewise. Returns the predicted
+        clean latents of the noisy frames (B, T - 1, N, C) and the features of the clean frames (B, 1 + T, D).
+        """
+        batch, count, tokens, channels = clean.shape
+        embedded = self.condition.embed(condition)
+        embedded_noisy = Embedded(*(t.unflatten(0, (batch, count))[:, 2:].flatten(0, 1) for t in embedded.parts()))
+        flat_level, flat_noisy_level = clean_level.reshape(-1), noisy_level.reshape(-1)
+        x, x_noisy = clean.reshape(-1, tokens, channels), noisy.reshape(-1, tokens, channels)
+        h, modulation, final = self._enter(x, flat_level, embedded)
+        g, modulation_noisy, final_noisy = self._enter(x_noisy, flat_noisy_level, embedded_noisy)
+        for i, block in enumerate(self.blocks):
+            q, k, v = block.queries_keys_values(h, modulation[i], embedded.cos, embedded.sin)
+            qn, kn, vn = block.queries_keys_values(g, modulation_noisy[i], embedded_noisy.cos, embedded_noisy.sin)
+            past_k, past_v = self._gather(k, v, batch)
+            seen_k, seen_v = past_k.flatten(0, 1), past_v.flatten(0, 1)
+            h = block.attend(h, modulation[i], q, torch.cat([seen_k, k], 2), torch.cat([seen_v, v], 2))
+            past_k, past_v = past_k[:, 2:].flatten(0, 1), past_v[:, 2:].flatten(0, 1)
+            g = block.attend(g, modulation_noisy[i], qn, torch.cat([past_k, kn], 2), torch.cat([past_v, vn], 2))
+        _, features = self._leave(h, x, flat_level, final)
+        latent, _ = self._leave(g, x_noisy, flat_noisy_level, final_noisy)
+        return latent.view(batch, count - 2, tokens, channels), features.view(batch, count, -1)
+
+    def _enter(self, x: Tensor, level: Tensor, embedded: Embedded) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens (F, N, D) and the modulations: per layer (layers, F, 6, 1, D), final (F, 2, 1, D)."""
+        scale = (level.square() + (1 - level).square()).rsqrt()[:, None, None]
+        h = self.token_in(x * scale) + embedded.tokens
+        vector = nn.functional.silu(self.condition.with_level(embedded, level))
+        width = self.config.width
+        modulation = self.condition_modulation(vector).view(-1, self.config.depth, MODULATIONS, 1, width)
+        return h, modulation.transpose(0, 1), self.condition_final(vector).view(-1, 2, 1, width)
+
+    def _leave(self, h: Tensor, x: Tensor, level: Tensor, final: Tensor) -> tuple[Tensor, Tensor]:
+        """Predicted clean latent, with the share of x that the best linear guess keeps (EDM's c_skip and c_out on
+        this path), and mean features."""
+        h = nn.functional.rms_norm(h, (h.shape[-1],), eps=1e-6)
+        s = level[:, None, None]
+        variance = s.square() + (1 - s).square()
+        out = self.token_out(h * (1 + final[:, 0]) + final[:, 1])
+        return (1 - s) / variance * x + s * variance.rsqrt() * out, h.mean(dim=1)
+
+    def _own_past(self, k: Tensor) -> Tensor:
+        """A start picture's keys in every slot of its own context: (F, heads, (1 + window) * N, d)."""
+        cos, sin = self._slot_tables(k)
+        return self.split.rotate_time(k[:, :, None].expand(-1, -1, len(cos), -1, -1), cos, sin).flatten(2, 3)
+
+    def _slot_tables(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Rotations of the past slots (1 + window, 1, pairs)."""
+        cos, sin = self.split.slot_angles(2 + self.config.window)
+        return cos[:-1, None].to(like), sin[:-1, None].to(like)
+
+    def _gather(self, k: Tensor, v: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+        """Past keys, rotated by slot, and values of every frame of clips: k, v (B * count, heads, N, d), frame 0 of
+        each clip its sink -> each (B, count, heads, (1 + window) * N, d).
+
+        Frame 1 stands in for all before it, and the sink was a start picture: its own past. Slices and cat rather
+        than an index, whose backward pass is a slow scatter.
+        """
+        heads, tokens, d = k.shape[1:]
+        window = self.config.window
+        cos, sin = self._slot_tables(k)
+
+        def pick(x: Tensor) -> Tensor:
+            x = x.view(batch, -1, heads, tokens, d)
+            count = x.shape[1]
+            sink, first, later = x[:, :1], x[:, 1:2], x[:, 2:]
+            slots = [sink.expand(-1, count, -1, -1, -1)]
+            for back in range(window, 0, -1):  # the frame so many before
+                stand_in = first.expand(-1, min(back, count - 1), -1, -1, -1)
+                slots.append(torch.cat([sink, stand_in, torch.cat([first, later], 1)[:, : max(0, count - 1 - back)]], 1))
+            return torch.stack(slots, dim=3)  # (B, count, heads, slots, N, d)
+
+        return self.split.rotate_time(pick(k), cos, sin).flatten(3, 4), pick(v).flatten(3, 4)

@@ -1,0 +1,194 @@
+"""NeuralWorld: a world that a checkpoint dreams. condition -> rollout -> decode, as a pure function of state and action.
+
+Knows nothing of sessions, windows or files. Noise is a function of (seed, tick, step), never of call order, so the
+same state and action give the same frame, whether drafted, replayed or played.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldsim.action import Action
+from worldsim.camera import Look, Pose
+from worldsim.model.codec import Codec, to_pixels, to_tensor
+from worldsim.model.condition import Condition, Embedded
+from worldsim.model.generator import Generator as Network
+from worldsim.rollout import Memory, Rollout
+from worldsim.scene import Scene
+from worldsim.world import Frame, Moment, Spawn
+
+COMMIT = 1_000  # step index of the noise that a commit adds; no sampler has so many steps
+_START = 1_001
+
+
+@dataclass
+class _Put:
+    """Memory that is computed once, when first needed: either the work still to do, or its result."""
+
+    before: Memory | None
+    embedded: Embedded | None
+    memory: Memory | None = None
+
+
+@dataclass(frozen=True)
+class NeuralState:
+    """The state of a dream: its newest latent (1, N, C), where it believes to be, and its context."""
+
+    seed: int
+    tick: int
+    look: Look
+    position: tuple[float, float] | None
+    action: Action
+    latent: Tensor
+    put: _Put = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class ThinState:
+    """A state without its context."""
+
+    seed: int
+    tick: int
+    look: Look
+    position: tuple[float, float] | None
+    action: Action
+    latent: Tensor
+
+
+class NeuralWorld:
+    """Plays one checkpoint's networks on the CPU, batch 1, fixed shapes."""
+
+    def __init__(self, scene: Scene, codec: Codec, generator: Network, steps: int, context_level: float) -> None:
+        self._scene = scene
+        self._space = scene.action_space
+        self._codec = codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._rollout = Rollout(generator, steps, context_level)
+        self._bounds = scene.source.bounds
+
+    @property
+    def scene(self) -> Scene:
+        return self._scene
+
+    @property
+    def steps(self) -> int:
+        return len(self._rollout.levels)
+
+    @property
+    def generator(self) -> Network:
+        return self._rollout.generator
+
+    def set_steps(self, steps: int) -> None:
+        """Denoising passes a frame from now on."""
+        self._rollout = Rollout(self._rollout.generator, steps, self._rollout.context_level)
+
+    def start(self, seed: int, spawn: Spawn) -> tuple[NeuralState, Frame]:
+        """One picture, written to the whole context with zero action, at its pose if it has one."""
+        look = spawn.pose.look if spawn.pose else Look()
+        position = (spawn.pose.x, spawn.pose.y) if spawn.pose else None
+        state = self._first(seed, 0, look, position, self._space.idle, spawn.pixels)
+        return state, Frame(spawn.pixels, 0, look, spawn.pose)
+
+    def passes(self, state: NeuralState, action: Action) -> Generator[None, None, tuple[NeuralState, Frame]]:
+        """Commit what is put off, denoise step by step, decode; pauses after each."""
+        memory = self._memory(state)
+        yield
+        look = self._scene.camera.turn(
+            state.look, self._space.degrees(action, "yaw"), self._space.degrees(action, "pitch")
+        )
+        position = self._move(state, memory, action, look)
+        embedded = self._rollout.embed(self._condition(action, look, position))
+        tick = state.tick + 1
+        x = yield from self._rollout.denoising(memory, embedded, self._noise(state.seed, tick, 0))
+        made = NeuralState(state.seed, tick, look, position, action, x, _Put(memory, embedded))
+        pose = None if position is None else Pose(*position, look)
+        return made, Frame(self._decode(x), tick, look, pose)
+
+    def settle(self, state: NeuralState) -> None:
+        """Write the newest frame's keys and values now rather than at the start of the next tick."""
+        self._memory(state)
+
+    def enter(self, seed: int, moments: list[Moment]) -> NeuralState:
+        """Re-encode the last frames and cache them afresh (LongLive's KV re-cache): the first fills the context."""
+        window = self._rollout.generator.config.window
+        moments = moments[-window:]
+        first, *rest = moments
+        state = self._first(seed, first.frame.tick, first.frame.look, _place(first.frame), first.action, first.frame.pixels)
+        for moment in rest:
+            frame = moment.frame
+            embedded = self._rollout.embed(self._condition(moment.action, frame.look, _place(frame)))
+            latent = self._encode(frame.pixels)
+            put = _Put(self._memory(state), embedded)
+            state = NeuralState(seed, frame.tick, frame.look, _place(frame), moment.action, latent, put)
+        return state
+
+    def thin(self, state: NeuralState) -> ThinState:
+        return ThinState(state.seed, state.tick, state.look, state.position, state.action, state.latent)
+
+    def rebuild(self, before: NeuralState, thin: ThinState) -> NeuralState:
+        """Commit the kept latent again, with the same code and noise."""
+        embedded = self._rollout.embed(self._condition(thin.action, thin.look, thin.position))
+        put = _Put(self._memory(before), embedded)
+        return NeuralState(thin.seed, thin.tick, thin.look, thin.position, thin.action, thin.latent, put)
+
+    def _first(self, seed: int, tick: int, look: Look, position, action: Action, pixels: np.ndarray) -> NeuralState:
+        latent = self._encode(pixels)
+        embedded = self._rollout.embed(self._condition(action, look, position))
+        memory = self._rollout.begin(latent, embedded, self._noise(seed, tick, _START))
+        return NeuralState(seed, tick, look, position, action, latent, _Put(None, None, memory))
+
+    def _memory(self, state: NeuralState) -> Memory:
+        put = state.put
+        if put.memory is None:
+            assert put.before is not None and put.embedded is not None
+            noise = self._noise(state.seed, state.tick, COMMIT)
+            put.memory = self._rollout.commit(put.before, state.latent, put.embedded, noise)
+            put.before = put.embedded = None
+        return put.memory
+
+    def _move(self, state: NeuralState, memory: Memory, action: Action, look: Look) -> tuple[float, float] | None:
+        """The believed position after the action, kept inside the scene's bounds."""
+        if state.position is None:
+            return None
+        yaw = torch.tensor([math.radians(look.yaw_deg % 360.0)])
+        here = torch.tensor([state.position])
+        by = self._rollout.displacement(memory, self._scaled(action), here, yaw)[0].tolist()
+        x0, y0, x1, y1 = self._bounds
+        return min(max(state.position[0] + by[0], x0), x1), min(max(state.position[1] + by[1], y0), y1)
+
+    def _condition(self, action: Action, look: Look, position: tuple[float, float] | None) -> Condition:
+        angles = [math.radians(look.yaw_deg % 360.0), math.radians(look.pitch_deg)]
+        return Condition(
+            self._scaled(action), torch.tensor([angles]), torch.tensor([position or (0.0, 0.0)]),
+            torch.tensor([0.0 if position is None else 1.0]),
+        )  # fmt: skip
+
+    def _scaled(self, action: Action) -> Tensor:
+        return torch.tensor([self._space.scaled(action)])
+
+    def _noise(self, seed: int, tick: int, step: int) -> Tensor:
+        """Standard normal (1, N, C), a function of its arguments alone."""
+        shape = self._rollout.generator.shape
+        philox = np.random.Philox(key=seed & (2**64 - 1), counter=[0, 0, step, tick])
+        size = 1, shape.rows * shape.columns, shape.channels
+        return torch.from_numpy(np.random.Generator(philox).standard_normal(size, dtype=np.float32))
+
+    @torch.no_grad()
+    def _encode(self, pixels: np.ndarray) -> Tensor:
+        frames = to_tensor(pixels[None].copy()).contiguous(memory_format=torch.channels_last)
+        return self._codec.encode(frames).flatten(2).transpose(1, 2)
+
+    @torch.no_grad()
+    def _decode(self, latent: Tensor) -> np.ndarray:
+        shape = self._rollout.generator.shape
+        grid = latent.transpose(1, 2).unflatten(2, (shape.rows, shape.columns))
+        return to_pixels(self._codec.decode(grid.contiguous(memory_format=torch.channels_last))[0])
+
+
+def _place(frame: Frame) -> tuple[float, float] | None:
+    return None if frame.pose is None else (frame.pose.x, frame.pose.y)

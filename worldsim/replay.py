@@ -1,0 +1,102 @@
+"""Replays a trace through an ordinary session and says whether every frame came out the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from worldsim.errors import TraceError
+from worldsim.loader import adopt, open_played, spawn_of_note
+from worldsim.session import Played, Session, SessionSettings
+from worldsim.trace import Record, Trace, decode_picture
+from worldsim.world import Frame
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """identical: every digest equal. first_difference: the first tick that differs; psnr_db: at the next stored
+    picture. incomparable: why bits cannot be compared on this machine, None if they can."""
+
+    ticks: int
+    identical: bool
+    first_difference: int | None = None
+    psnr_db: float | None = None
+    incomparable: str | None = None
+
+
+class Replay:
+    """Feeds a trace's records to a session, one at a time."""
+
+    def __init__(self, trace: Trace, where: Path) -> None:
+        """Opens the header's world. Raises WorldsimError if it is not the one recorded."""
+        header = trace.header
+        self._where, self._records, self._next = where, trace.records, 0
+        self._worlds: dict[tuple[str, str, int], Played] = {}
+        self._seed = header.seed
+        played = self._open(header.checkpoint, header.checkpoint_sha256, header.steps)
+        self.incomparable = adopt(header.numerics)
+        spawn = spawn_of_note(header.checkpoint, header.spawn, f"{where}, line 1")
+        settings = SessionSettings("off", seed=header.seed, spawn_note=header.spawn)
+        self.session = Session(played, spawn, settings)
+        self.ticks, self.first_difference, self.psnr_db = 0, None, None
+
+    def step(self) -> Frame | None:
+        """Replay up to and including the next tick or control. None at the end. Raises TraceError."""
+        if self._next >= len(self._records):
+            return None
+        record = self._records[self._next]
+        self._next += 1
+        where = f"{self._where}, line {record.seq + 2}"
+        try:
+            return self._apply(record, where)
+        except (KeyError, TypeError, ValueError) as error:
+            raise TraceError(f"{where}: a {record.kind} record is incomplete: {error}") from None
+
+    def run(self, each: Callable[[Frame], None] = lambda frame: None) -> Replayed:
+        """Replay to the end; `each` is given every frame."""
+        while (frame := self.step()) is not None:
+            each(frame)
+        return Replayed(self.ticks, self.first_difference is None, self.first_difference, self.psnr_db, self.incomparable)
+
+    def _apply(self, record: Record, where: str) -> Frame:
+        session, data = self.session, record.data
+        if record.kind == "tick":
+            ticked = session.advance(session.scene.action_space.check(data["action"], where))
+            self.ticks += 1
+            if ticked.digest != data["digest"] and self.first_difference is None:
+                self.first_difference = int(data["tick"])
+            if "picture" in data and self.first_difference is not None and self.psnr_db is None:
+                self.psnr_db = frame_psnr(ticked.frame.pixels, decode_picture(data["picture"], where))
+            return ticked.frame
+        if record.kind == "rewind":
+            return session.rewind(int(data["tick"]))
+        if record.kind == "reset":
+            spawn = spawn_of_note(session.played.checkpoint, data["spawn"], where)
+            return session.reset(int(data["seed"]), spawn, data["spawn"])
+        played = self._open(data["checkpoint"], data["sha256"], int(data["steps"]))
+        return session.swap(played, spawn_of_note(data["checkpoint"], data["spawn"], where), data["spawn"])
+
+    def _open(self, name: str, sha256: str, steps: int) -> Played:
+        key = name, sha256, steps
+        if key not in self._worlds:
+            played = open_played(name, steps or None)
+            if played.sha256 != sha256:
+                raise TraceError(
+                    f"{self._where} was recorded with another version of {name} (SHA-256 {sha256[:12]}..., here "
+                    f"{played.sha256[:12]}...); replay it with the checkpoint it was recorded with"
+                )
+            self._worlds[key] = played
+        return self._worlds[key]
+
+
+def frame_psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """PSNR in dB of two uint8 frames; 99 if they are equal. Raises TraceError if their sizes differ."""
+    if a.shape != b.shape:
+        raise TraceError(f"pictures must be of one size, got {a.shape} and {b.shape}")
+    error = float(np.mean((a.astype(np.float64) - b) ** 2))
+    return 99.0 if error == 0 else min(99.0, 10 * float(np.log10(255.0**2 / error)))
+
+

@@ -1,0 +1,66 @@
+"""Stage `resampling`: learn from one's own mistakes (Resampling-Forcing).
+
+True history is replaced by the model's own rollout of it, without gradient: each history frame is denoised from
+partly noised truth over the dreamed frames before it, so it carries the model's errors but stays beside the truth.
+The loss is that of `forcing`, and its target is still the clean truth.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldsim.data.latents import Clips
+from worldsim.diffusion.schedule import CONTEXT_LEVEL, add_noise
+from worldsim.model.condition import Condition
+from worldsim.rollout import Rollout
+from worldsim.train.forcing import ForcingStage
+
+TRUE_SHARE = 0.3  # of batches that keep their true history, so that the stage does not forget what truth looks like
+
+
+class ResamplingStage(ForcingStage):
+    """Forcing on dreamed history."""
+
+    name = "resampling"
+
+    def loss(self, step_seed: int, step: int) -> tuple[Tensor, dict[str, float]]:
+        rng = np.random.Generator(np.random.Philox(key=step_seed))
+        clips = self._latents.draw(rng, self._batch, self._frames)
+        generator = torch.Generator().manual_seed(step_seed)
+        if rng.random() < TRUE_SHARE:
+            return self.clip_loss(clips, clips.latents, generator)
+        history = self.dreamed_history(clips, generator)
+        loss, numbers = self.clip_loss(clips, history, generator)
+        return loss, numbers | {"history_error": float((history - clips.latents).square().mean())}
+
+    @torch.no_grad()
+    def dreamed_history(self, clips: Clips, generator: torch.Generator) -> Tensor:
+        """The clip as the model dreams it, (B, 1 + T, N, C): sink and first frame true, then one frame after another.
+
+        Each clip draws its own level of partly noised truth, logit-normal and leaning to noise: low levels drift in
+        quality, high ones in content.
+        """
+        rollout = Rollout(self.model, 1, CONTEXT_LEVEL)
+        batch, count = clips.latents.shape[:2]
+        level = torch.sigmoid(torch.randn(batch, generator=generator) + 0.5)
+        posed = torch.ones(batch)
+
+        def noise() -> Tensor:
+            return torch.randn(clips.latents[:, 0].shape, generator=generator)
+
+        frames = [clips.latents[:, 0], clips.latents[:, 1]]
+        memory = None
+        for i in range(1, count):
+            condition = Condition(clips.action[:, i], clips.look[:, i], clips.position[:, i], posed)
+            embedded = rollout.embed(condition)
+            if memory is None:
+                memory = rollout.begin(frames[1], embedded, noise())
+                continue
+            x = add_noise(clips.latents[:, i], noise(), level[:, None, None])
+            made = self.model.denoise(x, level, embedded, memory.assembled).latent.float()
+            frames.append(made)
+            if i < count - 1:
+                memory = rollout.commit(memory, made, embedded, noise())
+        return torch.stack(frames, dim=1)
