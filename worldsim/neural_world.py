@@ -17,9 +17,9 @@ from torch import Tensor
 from worldsim.action import Action
 from worldsim.camera import Look, Pose
 from worldsim.model.codec import Codec, to_pixels, to_tensor
-from worldsim.model.condition import Condition, Embedded
+from worldsim.model.condition import Condition
 from worldsim.model.generator import Generator as Network
-from worldsim.rollout import Memory, Rollout
+from worldsim.rollout import Memory, Prepared, Rollout
 from worldsim.scene import Scene
 from worldsim.world import Frame, Moment, Spawn
 
@@ -32,7 +32,7 @@ class _Put:
     """Memory that is computed once, when first needed: either the work still to do, or its result."""
 
     before: Memory | None
-    embedded: Embedded | None
+    prepared: Prepared | None
     memory: Memory | None = None
 
 
@@ -102,10 +102,10 @@ class NeuralWorld:
             state.look, self._space.degrees(action, "yaw"), self._space.degrees(action, "pitch")
         )
         position = self._move(state, memory, action, look)
-        embedded = self._rollout.embed(self._condition(action, look, position))
+        prepared = self._rollout.prepare(self._condition(action, look, position))
         tick = state.tick + 1
-        x = yield from self._rollout.denoising(memory, embedded, self._noise(state.seed, tick, 0))
-        made = NeuralState(state.seed, tick, look, position, action, x, _Put(memory, embedded))
+        x = yield from self._rollout.denoising(memory, prepared, self._noise(state.seed, tick, 0))
+        made = NeuralState(state.seed, tick, look, position, action, x, _Put(memory, prepared))
         pose = None if position is None else Pose(*position, look)
         return made, Frame(self._decode(x), tick, look, pose)
 
@@ -121,9 +121,9 @@ class NeuralWorld:
         state = self._first(seed, first.frame.tick, first.frame.look, _place(first.frame), first.action, first.frame.pixels)
         for moment in rest:
             frame = moment.frame
-            embedded = self._rollout.embed(self._condition(moment.action, frame.look, _place(frame)))
+            prepared = self._rollout.prepare(self._condition(moment.action, frame.look, _place(frame)))
             latent = self._encode(frame.pixels)
-            put = _Put(self._memory(state), embedded)
+            put = _Put(self._memory(state), prepared)
             state = NeuralState(seed, frame.tick, frame.look, _place(frame), moment.action, latent, put)
         return state
 
@@ -132,23 +132,23 @@ class NeuralWorld:
 
     def rebuild(self, before: NeuralState, thin: ThinState) -> NeuralState:
         """Commit the kept latent again, with the same code and noise."""
-        embedded = self._rollout.embed(self._condition(thin.action, thin.look, thin.position))
-        put = _Put(self._memory(before), embedded)
+        prepared = self._rollout.prepare(self._condition(thin.action, thin.look, thin.position))
+        put = _Put(self._memory(before), prepared)
         return NeuralState(thin.seed, thin.tick, thin.look, thin.position, thin.action, thin.latent, put)
 
     def _first(self, seed: int, tick: int, look: Look, position, action: Action, pixels: np.ndarray) -> NeuralState:
         latent = self._encode(pixels)
-        embedded = self._rollout.embed(self._condition(action, look, position))
-        memory = self._rollout.begin(latent, embedded, self._noise(seed, tick, _START))
+        prepared = self._rollout.prepare(self._condition(action, look, position))
+        memory = self._rollout.begin(latent, prepared, self._noise(seed, tick, _START))
         return NeuralState(seed, tick, look, position, action, latent, _Put(None, None, memory))
 
     def _memory(self, state: NeuralState) -> Memory:
         put = state.put
         if put.memory is None:
-            assert put.before is not None and put.embedded is not None
+            assert put.before is not None and put.prepared is not None
             noise = self._noise(state.seed, state.tick, COMMIT)
-            put.memory = self._rollout.commit(put.before, state.latent, put.embedded, noise)
-            put.before = put.embedded = None
+            put.memory = self._rollout.commit(put.before, state.latent, put.prepared, noise)
+            put.before = put.prepared = None
         return put.memory
 
     def _move(self, state: NeuralState, memory: Memory, action: Action, look: Look) -> tuple[float, float] | None:

@@ -15,7 +15,7 @@ from worldsim.diffusion.sampler import sampling, step_levels
 from worldsim.diffusion.schedule import CONTEXT_LEVEL, add_noise
 from worldsim.model.condition import Condition, Embedded
 from worldsim.model.context import Context
-from worldsim.model.generator import Generator
+from worldsim.model.generator import Generator, Modulated, Pass
 from worldsim.world import finish
 
 PausedPasses = Paused[None, None, Tensor]
@@ -30,6 +30,15 @@ class Memory:
     features: Tensor
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A frame's condition, ready for every pass: embedded, and modulated at each sampling level and for the commit."""
+
+    embedded: Embedded
+    steps: dict[float, Modulated]
+    commit: Modulated
+
+
 class Rollout:
     """Next frames of a generator at a fixed number of steps. All methods run without gradient and are pure."""
 
@@ -39,14 +48,20 @@ class Rollout:
         self.context_level = context_level
 
     @torch.no_grad()
-    def embed(self, condition: Condition) -> Embedded:
-        """The part of the condition that all passes over a frame share."""
-        return self.generator.condition.embed(condition)
+    def prepare(self, condition: Condition) -> Prepared:
+        """All that a tick's passes need of the condition (B frames), in one product for all noise levels."""
+        embedded = self.generator.condition.embed(condition)
+        frames, levels = len(embedded.vector), (*self.levels, self.context_level)
+        every = Embedded(*(t.repeat(len(levels), *[1] * (t.ndim - 1)) for t in embedded.parts()))
+        made = self.generator.modulate(every, torch.tensor(levels).repeat_interleave(frames))
+        rows = [slice(i * frames, (i + 1) * frames) for i in range(len(levels))]
+        parts = [Modulated(made.level[r], made.blocks[:, r], made.final[r]) for r in rows]
+        return Prepared(embedded, dict(zip(self.levels, parts, strict=False)), parts[-1])
 
     @torch.no_grad()
-    def begin(self, latent: Tensor, embedded: Embedded, noise: Tensor) -> Memory:
+    def begin(self, latent: Tensor, prepared: Prepared, noise: Tensor) -> Memory:
         """Memory of a start picture (B, N, C): it fills every slot."""
-        made = self._write(latent, embedded, noise, None)
+        made = self._write(latent, prepared, noise, None)
         return self._remember(Context.filled(made.keys, self.generator.config.window), made.features)
 
     @torch.no_grad()
@@ -54,35 +69,31 @@ class Rollout:
         """How far the action carries the player, in metres (B, 2), as the network believes."""
         return self.generator.odometry(memory.features, action, position, yaw)
 
-    def denoising(self, memory: Memory, embedded: Embedded, noise: Tensor) -> PausedPasses:
+    def denoising(self, memory: Memory, prepared: Prepared, noise: Tensor) -> PausedPasses:
         """The next frame's clean latent (B, N, C) from pure noise, pausing after each pass."""
-        return sampling(noise, self.levels, lambda x, level: self.predict(memory, embedded, x, level))
+        return sampling(noise, self.levels, lambda x, level: self.predict(memory, prepared, x, level))
 
-    def next_latent(self, memory: Memory, embedded: Embedded, noise: Tensor) -> Tensor:
+    def next_latent(self, memory: Memory, prepared: Prepared, noise: Tensor) -> Tensor:
         """The same without a pause."""
-        return finish(self.denoising(memory, embedded, noise))
+        return finish(self.denoising(memory, prepared, noise))
 
     @torch.no_grad()
-    def predict(self, memory: Memory, embedded: Embedded, x: Tensor, level: float) -> Tensor:
+    def predict(self, memory: Memory, prepared: Prepared, x: Tensor, level: float) -> Tensor:
         """One denoising pass: the clean latent believed in, from x (B, N, C) at a noise level."""
-        return self.generator.denoise(x, self._levels(x, level), embedded, memory.assembled).latent
+        return self.generator.denoise(x, prepared.steps[level], prepared.embedded, memory.assembled).latent
 
     @torch.no_grad()
-    def commit(self, memory: Memory, latent: Tensor, embedded: Embedded, noise: Tensor) -> Memory:
+    def commit(self, memory: Memory, latent: Tensor, prepared: Prepared, noise: Tensor) -> Memory:
         """Memory with this frame as the newest: the pass that writes its keys and values."""
-        made = self._write(latent, embedded, noise, memory.assembled)
+        made = self._write(latent, prepared, noise, memory.assembled)
         return self._remember(memory.context.pushed(made.keys), made.features)
 
-    def _write(self, latent: Tensor, embedded: Embedded, noise: Tensor, past):
-        level = self._levels(latent, self.context_level)
-        return self.generator.denoise(add_noise(latent, noise, level[:, None, None]), level, embedded, past)
+    def _write(self, latent: Tensor, prepared: Prepared, noise: Tensor, past: tuple[Tensor, Tensor] | None) -> Pass:
+        x = add_noise(latent, noise, prepared.commit.level[:, None, None])
+        return self.generator.denoise(x, prepared.commit, prepared.embedded, past)
 
     def _remember(self, context: Context, features: Tensor) -> Memory:
         return Memory(context, context.assembled(self.generator.split), features)
-
-    @staticmethod
-    def _levels(x: Tensor, level: float) -> Tensor:
-        return torch.full((x.shape[0],), level, dtype=x.dtype)
 
 
 @dataclass(frozen=True)
@@ -112,20 +123,20 @@ def follow(rollout: Rollout, course: Course, generator: torch.Generator) -> tupl
     def noise() -> Tensor:
         return torch.randn(course.latents[:, 0].shape, generator=generator)
 
-    def embed(tick: int) -> Embedded:
-        return rollout.embed(Condition(course.action[:, tick], course.look[:, tick], position, posed))
+    def prepare(tick: int) -> Prepared:
+        return rollout.prepare(Condition(course.action[:, tick], course.look[:, tick], position, posed))
 
-    memory = rollout.begin(course.latents[:, 0], embed(0), noise())
+    memory = rollout.begin(course.latents[:, 0], prepare(0), noise())
     latents, positions = [], []
     for tick in range(1, course.action.shape[1]):
         if tick < known:
             position, latent = course.position[:, tick], course.latents[:, tick]
-            embedded = embed(tick)
+            prepared = prepare(tick)
         else:
             position = position + rollout.displacement(memory, course.action[:, tick], position, course.look[:, tick, 0])
-            embedded = embed(tick)
-            latent = rollout.next_latent(memory, embedded, noise())
+            prepared = prepare(tick)
+            latent = rollout.next_latent(memory, prepared, noise())
             latents.append(latent)
             positions.append(position)
-        memory = rollout.commit(memory, latent, embedded, noise())
+        memory = rollout.commit(memory, latent, prepared, noise())
     return torch.stack(latents, dim=1), torch.stack(positions, dim=1)

@@ -267,7 +267,9 @@ class Session:
             self.drafts.accepted += 1
             return draft.state, draft.frame, True
         self._drop_drafts()
+        begun = time.perf_counter()
         state, frame = finish(self.played.world.passes(self._state, action))
+        self._pace.observe(time.perf_counter() - begun)  # a draft costs what a plain tick costs
         return state, frame, False
 
     def _drop_drafts(self) -> None:

@@ -86,12 +86,21 @@ class DraftCount:
 class Pace:
     """Running estimate of how long a draft takes, so that one is only started if it fits."""
 
+    _PATIENCE = 10  # refusals after which the slowest draft remembered is doubted: it may have been a hiccup
+
     def __init__(self) -> None:
         self._cost_s: deque[float] = deque(maxlen=16)
+        self._refused = 0
 
     def observe(self, seconds: float) -> None:
         self._cost_s.append(seconds)
 
     def fits(self, slack_s: float) -> bool:
         """True if the slowest of the recent drafts would be done in time. Unknown costs are tried."""
-        return not self._cost_s or max(self._cost_s) * 1.1 < slack_s
+        if not self._cost_s or max(self._cost_s) * 1.05 < slack_s:
+            self._refused = 0
+            return True
+        self._refused += 1
+        if self._refused % self._PATIENCE == 0:
+            self._cost_s.remove(max(self._cost_s))
+        return False

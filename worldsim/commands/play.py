@@ -1,4 +1,178 @@
-def add_arguments(parser, whole, number):
-    pass
-def run(args):
+"""`worldsim play`: walk through a checkpoint's world, in a window or headless."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from worldsim.cli import report
+from worldsim.errors import ConfigError, DisplayError
+
+_DEFAULT_TICKS = 600  # of a headless run that names none: half a minute
+
+
+def add_arguments(parser: argparse.ArgumentParser, whole: Callable[..., Any], number: Callable[..., Any]) -> None:
+    parser.add_argument("checkpoint", nargs="?", default="gallery", help="name or folder of a checkpoint")
+    parser.add_argument("--source", action="store_true", help="play the true engine of the checkpoint's scene")
+    parser.add_argument("--headless", action="store_true", help="no window")
+    parser.add_argument("--realtime", action="store_true", help="headless at the scene's tick rate")
+    parser.add_argument("--ticks", type=whole(0), help="end after so many ticks")
+    parser.add_argument("--seed", type=whole(0, 2**63 - 1), default=0)
+    parser.add_argument("--spawn", help="a spawn's name, or any picture file")
+    parser.add_argument("--steps", type=whole(1), help="denoising passes a frame: 1, 2 or 4")
+    parser.add_argument("--speculate", type=_speculate, default="auto", metavar="auto|off|DEPTH")
+    parser.add_argument("--actions", metavar="random|idle|human|TRACE", help="who plays, if not you")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write a trace")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="play a recorded trace")
+    parser.add_argument("--video", type=Path, metavar="MP4", help="write a video (headless)")
+    parser.add_argument("--device", choices=("cpu",), default="cpu")
+    parser.add_argument("--threads", type=whole(1, 256))
+    parser.add_argument("--size", type=_size, default=(960, 622), metavar="WIDTHxHEIGHT")
+    parser.add_argument("--sensitivity", type=number(0.005, 5), default=0.15, help="degrees of look a pixel of mouse")
+    parser.add_argument("--invert-y", action="store_true")
+    parser.add_argument("--no-card", action="store_true", help="do not show the key card")
+    parser.add_argument("--recordings", type=Path, default=Path("recordings"), help="folder of F5 and F6")
+
+
+def _speculate(text: str) -> str:
+    if text in ("auto", "off"):
+        return text
+    if not text.isdigit() or not 1 <= int(text) <= 16:
+        raise argparse.ArgumentTypeError(f"must be auto, off or a depth in [1, 16], got {text!r}")
+    return text
+
+
+def _size(text: str) -> tuple[int, int]:
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(p.isdigit() and 160 <= int(p) <= 16384 for p in parts):
+        raise argparse.ArgumentTypeError(f"must be WIDTHxHEIGHT of at least 160x160, got {text!r}")
+    return int(parts[0]), int(parts[1])
+
+
+def run(args: argparse.Namespace) -> int:
+    from worldsim.checkpoint import find_checkpoint, read_info
+    from worldsim.loader import SOURCE
+
+    if args.steps is not None and args.steps not in (1, 2, 4):
+        raise ConfigError(f"--steps must be 1, 2 or 4, got {args.steps}")
+    info = read_info(find_checkpoint(args.checkpoint))
+    if args.source:
+        args.checkpoint = SOURCE + info.scene.name
+    if args.headless:
+        return _headless(args)
+    from worldsim.app.window import has_display
+
+    if not has_display():
+        print("no display here: playing headless", file=sys.stderr)
+        return _headless_show(args)
+    try:
+        return _window(args)
+    except DisplayError as error:
+        print(f"{error}; playing headless", file=sys.stderr)
+        return _headless_show(args)
+
+
+def _headless_show(args: argparse.Namespace) -> int:
+    """What somebody without a screen gets: a video of half a minute of play, and where it lies."""
+    if args.video is None and not args.json:
+        args.video = Path("recordings") / time.strftime("play-%Y%m%d-%H%M%S.mp4")
+    args.actions = args.actions or "human"
+    return _headless(args)
+
+
+def _headless(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from worldsim.actions import action_source, human_spawn
+    from worldsim.headless import play_headless
+    from worldsim.loader import find_spawn, note_for, open_played
+    from worldsim.session import Session, SessionSettings
+    from worldsim.video import VideoWriter
+
+    if args.replay is not None:
+        return _replay(args)
+    played = open_played(args.checkpoint, args.steps, args.threads)
+    scene = played.world.scene
+    kind = args.actions or "random"
+    name = args.spawn or (human_spawn(scene, args.seed) if kind == "human" else None)
+    spawn = find_spawn(args.checkpoint, name)
+    actions = action_source(kind, scene, args.seed)
+    note = note_for(args.checkpoint, spawn)
+    session = Session(played, spawn, SessionSettings(args.speculate, seed=args.seed, spawn_note=note))
+    ticks = _DEFAULT_TICKS if args.ticks is None else args.ticks
+    video = VideoWriter(args.video, scene.frame.width, scene.frame.height, scene.tick_hz) if args.video else None
+    if args.record:
+        session.record(args.record)
+    bar = tqdm(total=ticks, unit="tick", desc=args.checkpoint, disable=args.json)
+
+    def each(ticked: Any) -> None:
+        bar.update()
+        if video:
+            video.write(ticked.frame.pixels)
+
+    try:
+        result = play_headless(session, actions, ticks, args.realtime, each)
+    finally:
+        session.close()
+        bar.close()
+        if video:
+            video.close()
+    result |= {"checkpoint": args.checkpoint, "seed": args.seed, "spawn": spawn.name}
+    text = [f"{ticks} ticks of {args.checkpoint} at {result['fps']:.1f} a second"]
+    text += [f"video: {args.video}"] if video else []
+    text += [f"trace: {args.record}"] if args.record else []
+    report(args, result | {"video": str(args.video) if video else None}, "\n".join(text))
+    return 0
+
+
+def _replay(args: argparse.Namespace) -> int:
+    from worldsim.commands import replay
+
+    args.trace, args.verify = args.replay, False
+    return replay.run(args)
+
+
+def _window(args: argparse.Namespace) -> int:
+    from worldsim.actions import human_spawn
+    from worldsim.app.loop import Desktop, WindowSettings
+    from worldsim.checkpoint import checkpoint_names, find_checkpoint, read_info
+    from worldsim.engine import EngineSettings
+    from worldsim.headless import percentiles
+    from worldsim.loader import SOURCE
+    from worldsim.scene import load_scene
+    from worldsim.trace import read_trace
+
+    if args.video:
+        raise ConfigError("--video needs --headless; in the window record with F5 and use `worldsim replay --video`")
+    if args.replay:
+        read_trace(args.replay)
+    scene_name = args.checkpoint[len(SOURCE) :] if args.source else None
+    scene = load_scene(scene_name) if scene_name else read_info(find_checkpoint(args.checkpoint)).scene
+    spawn = args.spawn or (human_spawn(scene, args.seed) if args.actions == "human" else None)
+    # The window needs a little of the machine for itself: on two cores one thread plays more evenly than two.
+    threads = args.threads or max(1, min(4, len(os.sched_getaffinity(0)) - 1))
+    engine = EngineSettings(
+        checkpoint=args.checkpoint, seed=args.seed, spawn=spawn, steps=args.steps, speculate=args.speculate,
+        threads=threads, record=str(args.record) if args.record else None,
+        replay=str(args.replay) if args.replay else None,
+    )  # fmt: skip
+    settings = WindowSettings(
+        size=args.size, sensitivity_deg=args.sensitivity, invert_y=args.invert_y,
+        card=False if args.no_card or args.actions else None, checkpoints=tuple(checkpoint_names()),
+        recordings=args.recordings, ticks=args.ticks, actions=args.actions,
+    )  # fmt: skip
+    played = Desktop(engine, settings).run()
+    result = {
+        "ticks": played.ticks, "late": played.late, "first_window_s": round(played.first_window_s, 3),
+        "first_frame_s": round(played.first_frame_s, 3), "draft": played.draft,
+        "tick_ms": percentiles([t / 1e3 for t in played.tick_ms]),
+        "input_to_display_ms": percentiles([t / 1e3 for t in played.latency_ms]),
+    }  # fmt: skip
+    text = f"{played.ticks} ticks, {played.late} late"
+    report(args, result, text + (f"; trace: {args.record}" if args.record else ""))
     return 0

@@ -52,6 +52,15 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class Modulated:
+    """The adaLN numbers of F frames at noise levels (F,): per block (layers, F, 6, 1, D), final (F, 2, 1, D)."""
+
+    level: Tensor
+    blocks: Tensor
+    final: Tensor
+
+
+@dataclass(frozen=True)
 class Pass:
     """What one pass over a frame yields: the clean latent it believes in (F, N, C), its pooled features (F, D),
     and its keys and values."""
@@ -83,12 +92,22 @@ class Generator(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def denoise(self, x: Tensor, level: Tensor, embedded: Embedded, past: tuple[Tensor, Tensor] | None) -> Pass:
-        """One pass over new frames. x (F, N, C) at noise levels (F,).
+    def modulate(self, embedded: Embedded, level: Tensor) -> Modulated:
+        """The adaLN numbers of frames (F,) at noise levels (F,)."""
+        vector = nn.functional.silu(self.condition.with_level(embedded, level))
+        width = self.config.width
+        modulation = self.condition_modulation(vector).view(-1, self.config.depth, MODULATIONS, 1, width)
+        return Modulated(level, modulation.transpose(0, 1), self.condition_final(vector).view(-1, 2, 1, width))
+
+    def denoise(
+        self, x: Tensor, modulated: Modulated, embedded: Embedded, past: tuple[Tensor, Tensor] | None
+    ) -> Pass:
+        """One pass over new frames x (F, N, C) at the noise levels of `modulated`.
 
         past: an assembled context, each (layers, F, heads, M, d); None for a start picture, which is its own past.
         """
-        h, modulation, final = self._enter(x, level, embedded)
+        level, modulation, final = modulated.level, modulated.blocks, modulated.final
+        h = self._enter(x, level, embedded)
         keys, values = [], []
         for i, block in enumerate(self.blocks):
             q, k, v = block.queries_keys_values(h, modulation[i], embedded.cos, embedded.sin)
@@ -122,28 +141,26 @@ class Generator(nn.Module):
         embedded_noisy = Embedded(*(t.unflatten(0, (batch, count))[:, 2:].flatten(0, 1) for t in embedded.parts()))
         flat_level, flat_noisy_level = clean_level.reshape(-1), noisy_level.reshape(-1)
         x, x_noisy = clean.reshape(-1, tokens, channels), noisy.reshape(-1, tokens, channels)
-        h, modulation, final = self._enter(x, flat_level, embedded)
-        g, modulation_noisy, final_noisy = self._enter(x_noisy, flat_noisy_level, embedded_noisy)
+        seen = self.modulate(embedded, flat_level)
+        made = self.modulate(embedded_noisy, flat_noisy_level)
+        h = self._enter(x, flat_level, embedded)
+        g = self._enter(x_noisy, flat_noisy_level, embedded_noisy)
         for i, block in enumerate(self.blocks):
-            q, k, v = block.queries_keys_values(h, modulation[i], embedded.cos, embedded.sin)
-            qn, kn, vn = block.queries_keys_values(g, modulation_noisy[i], embedded_noisy.cos, embedded_noisy.sin)
+            q, k, v = block.queries_keys_values(h, seen.blocks[i], embedded.cos, embedded.sin)
+            qn, kn, vn = block.queries_keys_values(g, made.blocks[i], embedded_noisy.cos, embedded_noisy.sin)
             past_k, past_v = self._gather(k, v, batch)
             seen_k, seen_v = past_k.flatten(0, 1), past_v.flatten(0, 1)
-            h = block.attend(h, modulation[i], q, torch.cat([seen_k, k], 2), torch.cat([seen_v, v], 2))
+            h = block.attend(h, seen.blocks[i], q, torch.cat([seen_k, k], 2), torch.cat([seen_v, v], 2))
             past_k, past_v = past_k[:, 2:].flatten(0, 1), past_v[:, 2:].flatten(0, 1)
-            g = block.attend(g, modulation_noisy[i], qn, torch.cat([past_k, kn], 2), torch.cat([past_v, vn], 2))
-        _, features = self._leave(h, x, flat_level, final)
-        latent, _ = self._leave(g, x_noisy, flat_noisy_level, final_noisy)
+            g = block.attend(g, made.blocks[i], qn, torch.cat([past_k, kn], 2), torch.cat([past_v, vn], 2))
+        _, features = self._leave(h, x, flat_level, seen.final)
+        latent, _ = self._leave(g, x_noisy, flat_noisy_level, made.final)
         return latent.view(batch, count - 2, tokens, channels), features.view(batch, count, -1)
 
-    def _enter(self, x: Tensor, level: Tensor, embedded: Embedded) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens (F, N, D) and the modulations: per layer (layers, F, 6, 1, D), final (F, 2, 1, D)."""
+    def _enter(self, x: Tensor, level: Tensor, embedded: Embedded) -> Tensor:
+        """Noisy latents (F, N, C) -> tokens (F, N, D), at unit variance whatever the level."""
         scale = (level.square() + (1 - level).square()).rsqrt()[:, None, None]
-        h = self.token_in(x * scale) + embedded.tokens
-        vector = nn.functional.silu(self.condition.with_level(embedded, level))
-        width = self.config.width
-        modulation = self.condition_modulation(vector).view(-1, self.config.depth, MODULATIONS, 1, width)
-        return h, modulation.transpose(0, 1), self.condition_final(vector).view(-1, 2, 1, width)
+        return self.token_in(x * scale) + embedded.tokens
 
     def _leave(self, h: Tensor, x: Tensor, level: Tensor, final: Tensor) -> tuple[Tensor, Tensor]:
         """Predicted clean latent, with the share of x that the best linear guess keeps (EDM's c_skip and c_out on

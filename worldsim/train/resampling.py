@@ -54,13 +54,14 @@ class ResamplingStage(ForcingStage):
         memory = None
         for i in range(1, count):
             condition = Condition(clips.action[:, i], clips.look[:, i], clips.position[:, i], posed)
-            embedded = rollout.embed(condition)
+            prepared = rollout.prepare(condition)
             if memory is None:
-                memory = rollout.begin(frames[1], embedded, noise())
+                memory = rollout.begin(frames[1], prepared, noise())
                 continue
             x = add_noise(clips.latents[:, i], noise(), level[:, None, None])
-            made = self.model.denoise(x, level, embedded, memory.assembled).latent.float()
+            modulated = self.model.modulate(prepared.embedded, level)
+            made = self.model.denoise(x, modulated, prepared.embedded, memory.assembled).latent.float()
             frames.append(made)
             if i < count - 1:
-                memory = rollout.commit(memory, made, embedded, noise())
+                memory = rollout.commit(memory, made, prepared, noise())
         return torch.stack(frames, dim=1)

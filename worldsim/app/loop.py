@@ -1,0 +1,414 @@
+"""The desktop session: a window that polls input, paces ticks, and shows what the engine process makes.
+
+Never imports torch and never waits for the engine: a late frame slows world time, not the window.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pygame
+from PIL import Image
+
+from worldsim.action import Action
+from worldsim.app.hud import BAR_HEIGHT, Hud, Status
+from worldsim.app.input import Input
+from worldsim.app.renderer import Renderer, fit
+from worldsim.app.window import Window
+from worldsim.camera import Look, homography
+from worldsim.engine import EngineProcess, EngineSettings
+from worldsim.errors import WorldsimError
+from worldsim.scene import Scene, parse_scene
+
+_DISPLAY_S = 1 / 60
+_BAR_S = 0.25
+_LATE_WINDOW = 100  # ticks over which lateness is judged
+_REWIND_TICKS = 2  # ticks gone back for each tick's time while Backspace is held
+
+
+@dataclass(frozen=True)
+class WindowSettings:
+    """How the window behaves. checkpoints: what Tab goes through. actions: scripted play instead of a person's."""
+
+    size: tuple[int, int] = (960, 622)
+    sensitivity_deg: float = 0.15
+    invert_y: bool = False
+    hud: bool = True
+    reproject: bool = True
+    card: bool | None = None  # None: on the first start only
+    checkpoints: tuple[str, ...] = ()
+    recordings: Path = Path("recordings")
+    screenshots: Path = Path("screenshots")
+    ticks: int | None = None
+    actions: str | None = None
+
+
+@dataclass
+class Played:
+    """What a desktop session did, for `--json` and tests."""
+
+    ticks: int = 0
+    late: int = 0
+    first_window_s: float = 0.0
+    first_frame_s: float = 0.0
+    tick_ms: list[float] = field(default_factory=list)
+    latency_ms: list[float] = field(default_factory=list)
+    draft: dict[str, int] = field(default_factory=dict)
+
+
+class Desktop:
+    """One window and one engine process."""
+
+    def __init__(self, engine_settings: EngineSettings, settings: WindowSettings) -> None:
+        """Opens the window, then starts the engine behind it. Raises DisplayError."""
+        self._begun = time.perf_counter()
+        self._settings, self._engine_settings = settings, engine_settings
+        self._window = Window(settings.size, "worldsim")
+        self._renderer = Renderer(self._window.gl)
+        self._hud = Hud()
+        self.played = Played(first_window_s=time.perf_counter() - self._begun)
+        self._status = Status(checkpoint=engine_settings.checkpoint)
+        self._scene: Scene | None = None
+        self._input: Input | None = None
+        self._script: Iterator[Action] | None = None
+        self._shown_look = self._newest_look = Look()
+        self._pending: int | None = None  # id of the action the engine is working on
+        self._stamps: dict[int, float] = {}
+        self._await_display: float | None = None
+        self._input_time: float | None = None
+        self._due = self._drawn_at = self._bar_at = self._note_until = 0.0
+        self._recent_late: list[bool] = []
+        self._paused = self._replaying = self._running = self._dirty = False
+        self._offered = False
+        self._rewind_to: int | None = None
+        self._earliest = 0
+        self._record_since: float | None = None
+        self._showing_bar, self._reproject = settings.hud, settings.reproject
+        self._card = _first_start() if settings.card is None else settings.card
+        self._fatal: str | None = None
+        self._next_id = 0
+        self._draw()  # the loading screen, before the engine costs anything
+        self._engine = EngineProcess(engine_settings)
+
+    def run(self) -> Played:
+        """Until the window is closed. Raises WorldsimError if the engine could not go on."""
+        self._running = True
+        try:
+            while self._running:
+                for event in pygame.event.get():
+                    self._handle(event)
+                for message in self._engine.receive():
+                    self._take(message)
+                self._tick()
+                self._draw_if_due()
+                self._engine.wait(min(0.004, max(0.0, self._due - time.perf_counter())) if self._scene else 0.01)
+        finally:
+            self._engine.close()
+            self._window.close()
+        if self._fatal:
+            raise WorldsimError(self._fatal)
+        return self.played
+
+    # Input
+
+    def _handle(self, event: pygame.event.Event) -> None:
+        if event.type == pygame.QUIT:
+            self._running = False
+        elif event.type in (pygame.VIDEORESIZE, pygame.VIDEOEXPOSE, pygame.WINDOWEXPOSED):
+            self._dirty = True
+        elif event.type == pygame.MOUSEBUTTONDOWN:
+            self._dismiss_card()
+            self._window.capture(True)
+        elif event.type == pygame.MOUSEMOTION and self._window.captured and self._input:
+            self._input.move(*event.rel)
+            self._touched()
+        elif event.type == pygame.KEYDOWN and self._key(event):
+            return
+        elif event.type == pygame.KEYUP and event.key == pygame.K_BACKSPACE:
+            self._end_rewind()
+        elif event.type == pygame.WINDOWFOCUSLOST:
+            self._window.capture(False)
+        if self._input and self._input.handle(event):
+            self._touched()
+
+    def _touched(self) -> None:
+        """Remember when the first input came that no action has taken yet."""
+        if self._input_time is None:
+            self._input_time = time.perf_counter()
+
+    def _key(self, event: pygame.event.Event) -> bool:
+        """A key of the program itself. Returns True if it was one."""
+        key = event.key
+        if key == pygame.K_q and event.mod & pygame.KMOD_CTRL:
+            self._running = False
+        elif key == pygame.K_ESCAPE:
+            self._window.capture(False)
+        elif key == pygame.K_h:
+            self._card = not self._card
+        elif self._dismiss_card():
+            return False
+        elif key == pygame.K_F1:
+            self._showing_bar = not self._showing_bar
+        elif key == pygame.K_F2:
+            self._reproject = not self._reproject
+            self._note(f"smooth look {'on' if self._reproject else 'off'}")
+        elif key == pygame.K_F11:
+            self._window.toggle_fullscreen()
+        elif key == pygame.K_F12:
+            self._screenshot()
+        elif self._scene is None:
+            return False
+        elif key == pygame.K_p:
+            self._paused = not self._paused
+        elif key == pygame.K_PERIOD:
+            self._paused = True
+            self._send_action()
+        elif key == pygame.K_r:
+            self._engine.send("reset")
+        elif key == pygame.K_BACKSPACE:
+            self._rewind_to = self._status.tick
+        elif key == pygame.K_F5:
+            self._toggle_recording()
+        elif key == pygame.K_F6:
+            self._replay_last()
+        elif key == pygame.K_TAB:
+            self._next_checkpoint()
+        else:
+            return False
+        self._dirty = True
+        self._bar_at = 0.0
+        return True
+
+    def _dismiss_card(self) -> bool:
+        shown, self._card = self._card, False
+        self._dirty = self._dirty or shown
+        return shown
+
+    def _toggle_recording(self) -> None:
+        if self._record_since is not None:
+            self._engine.send("record", path=None)
+            return
+        name = time.strftime(f"{Path(self._status.checkpoint).name.replace(':', '-')}-%Y%m%d-%H%M%S.jsonl")
+        self._engine.send("record", path=str(self._settings.recordings / name))
+
+    def _replay_last(self) -> None:
+        files = sorted(self._settings.recordings.glob("*.jsonl"), key=lambda p: p.stat().st_mtime)
+        if not files:
+            self._note(f"nothing has been recorded in {self._settings.recordings} yet; F5 records")
+            return
+        if self._record_since is not None:
+            self._engine.send("record", path=None)
+        self._engine.send("replay", path=str(files[-1]))
+
+    def _next_checkpoint(self) -> None:
+        names = list(self._settings.checkpoints)
+        if not names:
+            self._note("there is no other checkpoint")
+            return
+        here = names.index(self._status.checkpoint) if self._status.checkpoint in names else -1
+        self._engine.send("swap", checkpoint=names[(here + 1) % len(names)])
+
+    def _end_rewind(self) -> None:
+        if self._rewind_to is not None:
+            self._engine.send("rewind", tick=self._rewind_to)
+            self._rewind_to = None
+            if self._input:
+                self._input.release()
+
+    def _screenshot(self) -> None:
+        self._draw()
+        folder = self._settings.screenshots
+        path = folder / time.strftime("worldsim-%Y%m%d-%H%M%S.png")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(self._renderer.read()).save(path)
+            self._note(f"wrote {path}")
+        except OSError as error:
+            self._note(f"{path} cannot be written: {error.strerror}")
+
+    # Engine
+
+    def _take(self, message: dict[str, Any]) -> None:
+        say = message["say"]
+        if say == "frame":
+            self._take_frame(message)
+        elif say == "ready":
+            self._enter_scene(message)
+        elif say == "recording":
+            self._record_since = time.perf_counter() if message["path"] else None
+            self._note(message["text"])
+        elif say in ("note", "replayed"):
+            self._note(message["text"])
+        elif say in ("fatal", "died"):
+            self._fatal = message["text"]
+            self._running = False
+
+    def _enter_scene(self, message: dict[str, Any]) -> None:
+        self._scene = parse_scene(message["scene"], "engine")
+        self._status.checkpoint = message["checkpoint"]
+        self._input = Input(self._scene.action_space, self._settings.sensitivity_deg, self._settings.invert_y)
+        self._due = time.perf_counter()
+        if message["recording"] and self._record_since is None:
+            self._record_since = time.perf_counter()
+        if self._settings.actions and self._script is None:
+            from worldsim.actions import action_source
+
+            self._script = action_source(self._settings.actions, self._scene, self._engine_settings.seed)
+        pygame.display.set_caption(f"worldsim - {self._scene.title}")
+
+    def _take_frame(self, message: dict[str, Any]) -> None:
+        now = time.perf_counter()
+        if not self.played.first_frame_s:
+            self.played.first_frame_s = now - self._begun
+        self._renderer.upload_frame(self._engine.pixels(message))
+        status, look = self._status, Look(message["yaw_deg"], message["pitch_deg"])
+        status.tick, self._earliest, self._replaying = message["tick"], message["earliest"], message["replaying"]
+        self.played.draft = message["draft"]
+        status.accepted, status.discarded = message["draft"]["accepted"], message["draft"]["discarded"]
+        self._shown_look = look
+        if message["id"] is None:
+            self._newest_look = look
+        else:
+            self.played.ticks += 1
+            status.frame_times.append(now)
+            status.tick_ms.append(message["tick_ms"])
+            self.played.tick_ms.append(message["tick_ms"])
+            self._await_display = self._stamps.pop(message["id"], None)
+        if message["id"] == self._pending or message["replaying"]:
+            self._pending = None
+        self._dirty = True
+        if self._settings.ticks is not None and self.played.ticks >= self._settings.ticks:
+            self._draw()
+            self._running = False
+
+    # World time
+
+    def _tick(self) -> None:
+        """Send the next action when its time has come and the engine is free."""
+        now = time.perf_counter()
+        if self._scene is None or now < self._due:
+            return
+        period = 1 / self._scene.tick_hz
+        if self._rewind_to is not None:
+            self._rewind_to = max(self._earliest, self._rewind_to - _REWIND_TICKS)
+            self._engine.send("peek", tick=self._rewind_to)
+            self._due = now + period
+        elif self._pending is None and not self._paused:
+            self._count_late(now - self._due > 0.25 * period)
+            self._send_action()
+            # A late tick moves all later ones: world time slows, no tick is skipped.
+            self._due = self._due + period if now - self._due < 0.25 * period else now + period
+        elif self._paused:
+            self._due = now + period
+
+    def _send_action(self) -> None:
+        if self._input is None or self._scene is None or self._pending is not None:
+            return
+        action = next(self._script) if self._script else self._input.sample()
+        space = self._scene.action_space
+        self._newest_look = self._scene.camera.turn(
+            self._newest_look, space.degrees(action, "yaw"), space.degrees(action, "pitch")
+        )
+        now = time.perf_counter()
+        self._pending = self._next_id = self._next_id + 1
+        self._stamps[self._pending] = self._input_time or now
+        self._input_time = None
+        self._engine.send("advance", action=list(action.values), id=self._pending, period_s=1 / self._scene.tick_hz)
+
+    def _count_late(self, late: bool) -> None:
+        self._recent_late = [*self._recent_late[-_LATE_WINDOW + 1 :], late]
+        self.played.late += late
+        self._status.late = self.played.late
+        if sum(self._recent_late) > 0.2 * _LATE_WINDOW and not self._offered:
+            self._offered = True
+            other = [n for n in self._settings.checkpoints if n != self._status.checkpoint and n.endswith("tiny")]
+            offer = f"; Tab changes to {other[0]}, which is faster" if other else ""
+            self._note(f"this machine is slow for {self._status.checkpoint}{offer}", seconds=15)
+
+    # Display
+
+    def _draw_if_due(self) -> None:
+        now = time.perf_counter()
+        moving = self._input is not None and any(abs(d) >= 0.25 for d in self._input.pending_deg())
+        stale_bar = self._showing_bar and now - self._bar_at > _BAR_S
+        fresh = self._await_display is not None
+        if fresh or ((self._dirty or moving or stale_bar) and now - self._drawn_at >= _DISPLAY_S):
+            self._draw()
+
+    def _draw(self) -> None:
+        now = time.perf_counter()
+        width, height = self._window.size
+        bar = BAR_HEIGHT if self._showing_bar else 0
+        self._renderer.begin((width, height))
+        if self._scene is None:
+            self._renderer.upload_overlay(
+                "card", self._hud.loading_card(self._engine_settings.checkpoint, "loading the network", width)
+            )
+            self._renderer.draw_overlay("card", max(0, (width - 460) // 2), max(0, (height - 110) // 2))
+        else:
+            aspect = self._scene.frame.aspect
+            dim = 0.35 if self._card else 1.0
+            self._renderer.draw_frame(fit(width, max(height - bar, 1), aspect), self._warp(), dim)
+            if bar:
+                self._draw_bar(now, width, height)
+            if self._card:
+                card = self._hud.key_card(width, height - bar)
+                self._renderer.upload_overlay("card", card)
+                self._renderer.draw_overlay("card", (width - card.get_width()) // 2, max(0, (height - bar - card.get_height()) // 2))
+        self._window.flip()
+        self._drawn_at, self._dirty = time.perf_counter(), False
+        if self._await_display is not None:
+            latency = (self._drawn_at - self._await_display) * 1e3
+            self._status.latency_ms.append(latency)
+            self.played.latency_ms.append(latency)
+            self._await_display = None
+
+    def _draw_bar(self, now: float, width: int, height: int) -> None:
+        if now - self._bar_at > _BAR_S or self._bar_width != width:
+            status = self._status
+            if now > self._note_until:
+                status.note = ""
+            status.recording_s = None if self._record_since is None else now - self._record_since
+            status.mode = (
+                f"REWIND to {self._rewind_to}" if self._rewind_to is not None
+                else "REPLAY" if self._replaying else "PAUSED" if self._paused else ""
+            )  # fmt: skip
+            self._renderer.upload_overlay("bar", self._hud.bar(status, width))
+            self._bar_at, self._bar_width = now, width
+        self._renderer.draw_overlay("bar", 0, height - BAR_HEIGHT)
+
+    _bar_width = 0
+
+    def _warp(self) -> np.ndarray:
+        """From where the player looks now, unsent mouse motion included, to where the shown frame was made for."""
+        if not self._reproject or self._scene is None or self._input is None or self._rewind_to is not None:
+            return np.eye(3)
+        newest = self._scene.camera.turn(self._newest_look, *self._input.pending_deg())
+        if newest == self._shown_look:
+            return np.eye(3)
+        return homography(self._scene.camera, self._scene.frame.aspect, self._shown_look, newest)
+
+    def _note(self, text: str, seconds: float = 6.0) -> None:
+        self._status.note, self._note_until = text, time.perf_counter() + seconds
+        self._bar_at = 0.0
+        self._dirty = True
+
+
+def _first_start() -> bool:
+    """True once for each user: the key card then shows itself."""
+    base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    seen = base / "worldsim" / "started"
+    if seen.exists():
+        return False
+    try:
+        seen.parent.mkdir(parents=True, exist_ok=True)
+        seen.touch()
+    except OSError:
+        pass  # a home that cannot be written shows the card each time
+    return True

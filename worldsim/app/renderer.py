@@ -1,0 +1,137 @@
+"""Draws a frame, the bar below it and cards over it with ModernGL. Knows pictures and rectangles, nothing of worlds.
+
+Row order: pictures come with rows from the top and are uploaded as they are, so their first row lies at texture
+coordinate 0; the shader counts v from the top. Channel order is RGB throughout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import moderngl
+import numpy as np
+import pygame
+
+_VERTEX = """
+#version 330
+uniform vec4 place;  // x, y of the lower left corner and width, height, in [-1, 1] screen units
+out vec2 at;         // 0..1, from the top left of the picture
+void main() {
+    vec2 corner = vec2(gl_VertexID & 1, gl_VertexID >> 1);
+    at = vec2(corner.x, 1.0 - corner.y);
+    gl_Position = vec4(place.xy + corner * place.zw, 0.0, 1.0);
+}
+"""
+
+_FRAME = """
+#version 330
+uniform sampler2D picture;
+uniform mat3 warp;       // from where the player looks now to where the frame was made for; see camera.homography
+uniform float dim;
+in vec2 at;
+out vec4 colour;
+void main() {
+    vec3 p = warp * vec3(at.x * 2.0 - 1.0, 1.0 - at.y * 2.0, 1.0);
+    vec2 q = p.xy / max(p.z, 1e-4);
+    vec2 uv = vec2(q.x * 0.5 + 0.5, 0.5 - q.y * 0.5);
+    vec2 over = max(max(-uv, uv - 1.0), 0.0);   // what no frame has shown yet: the edge, stretched and darkened
+    float fade = 1.0 - min(6.0 * (over.x + over.y), 0.6);
+    colour = vec4(texture(picture, clamp(uv, 0.0, 1.0)).rgb * fade * dim, 1.0);
+}
+"""
+
+_OVERLAY = """
+#version 330
+uniform sampler2D picture;
+in vec2 at;
+out vec4 colour;
+void main() { colour = texture(picture, at); }
+"""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of the window in pixels, from the top left."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def fit(width: int, height: int, aspect: float) -> Box:
+    """The largest rectangle of an aspect centred in width x height."""
+    wide = min(width, round(height * aspect))
+    tall = min(height, round(wide / aspect))
+    return Box((width - wide) // 2, (height - tall) // 2, max(wide, 1), max(tall, 1))
+
+
+class Renderer:
+    """Holds the textures. Call `begin`, then what is to be seen, then flip the window."""
+
+    def __init__(self, gl: moderngl.Context) -> None:
+        self._gl = gl
+        self._frame_program = gl.program(vertex_shader=_VERTEX, fragment_shader=_FRAME)
+        self._overlay_program = gl.program(vertex_shader=_VERTEX, fragment_shader=_OVERLAY)
+        self._frame_quad = gl.vertex_array(self._frame_program, [])
+        self._overlay_quad = gl.vertex_array(self._overlay_program, [])
+        self._frame: moderngl.Texture | None = None
+        self._overlays: dict[str, moderngl.Texture] = {}
+        self._size = (1, 1)
+
+    def upload_frame(self, pixels: np.ndarray) -> None:
+        """Take a new picture uint8 (H, W, 3)."""
+        size = pixels.shape[1], pixels.shape[0]
+        if self._frame is None or self._frame.size != size:
+            self._frame = self._gl.texture(size, 3)
+            self._frame.repeat_x = self._frame.repeat_y = False
+            self._frame.filter = moderngl.LINEAR, moderngl.LINEAR
+        self._frame.write(np.ascontiguousarray(pixels).tobytes(), alignment=1)
+
+    def upload_overlay(self, name: str, surface: pygame.Surface) -> None:
+        """Take a new picture with alpha for `draw_overlay`."""
+        texture = self._overlays.get(name)
+        if texture is None or texture.size != surface.get_size():
+            if texture is not None:
+                texture.release()
+            texture = self._overlays[name] = self._gl.texture(surface.get_size(), 4)
+            texture.filter = moderngl.LINEAR, moderngl.LINEAR
+        texture.write(pygame.image.tobytes(surface, "RGBA"), alignment=1)
+
+    def begin(self, size: tuple[int, int]) -> None:
+        """Clear a window of `size` pixels."""
+        self._size = size
+        self._gl.screen.use()
+        self._gl.viewport = (0, 0, *size)
+        self._gl.clear(0.055, 0.055, 0.065)
+
+    def draw_frame(self, box: Box, warp: np.ndarray, dim: float = 1.0) -> None:
+        """Draw the newest frame into `box`, seen through `warp` (3, 3), the identity for as it is."""
+        if self._frame is None:
+            return
+        self._frame.use(0)
+        self._place(self._frame_program, box)
+        self._frame_program["warp"].write(warp.T.astype("f4").tobytes())  # type: ignore[union-attr]
+        self._frame_program["dim"].value = dim  # type: ignore[union-attr]
+        self._frame_quad.render(moderngl.TRIANGLE_STRIP, vertices=4)
+
+    def draw_overlay(self, name: str, x: int, y: int) -> None:
+        """Draw an uploaded overlay at its own size, its top left corner at (x, y)."""
+        texture = self._overlays[name]
+        texture.use(0)
+        self._gl.enable(moderngl.BLEND)
+        self._place(self._overlay_program, Box(x, y, *texture.size))
+        self._overlay_quad.render(moderngl.TRIANGLE_STRIP, vertices=4)
+        self._gl.disable(moderngl.BLEND)
+
+    def read(self) -> np.ndarray:
+        """What has been drawn, uint8 (H, W, 3), rows from the top."""
+        width, height = self._size
+        raw = self._gl.screen.read(viewport=(0, 0, width, height), components=3, alignment=1)
+        return np.frombuffer(raw, np.uint8).reshape(height, width, 3)[::-1]
+
+    def _place(self, program: moderngl.Program, box: Box) -> None:
+        width, height = self._size
+        program["place"].value = (  # type: ignore[union-attr]
+            2 * box.x / width - 1, 1 - 2 * (box.y + box.height) / height, 2 * box.width / width, 2 * box.height / height,
+        )  # fmt: skip

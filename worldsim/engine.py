@@ -1,0 +1,282 @@
+"""The engine: a session in a process of its own, spoken to over a pipe and shared memory.
+
+So importing torch, a slow tick or a crash never freezes the window. Messages are JSON objects; frames lie in a ring of
+shared memory. The engine answers each message in order and uses the time between two of them for the session's slack.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import traceback
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldsim.errors import WorldsimError
+
+SLOTS = 4
+SLOT_BYTES = 1024 * 1024 * 3
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What the session is to be. replay: a trace to play instead of taking actions."""
+
+    checkpoint: str
+    seed: int = 0
+    spawn: str | None = None
+    steps: int | None = None
+    speculate: str = "auto"
+    threads: int | None = None
+    record: str | None = None
+    replay: str | None = None
+
+
+class EngineProcess:
+    """The window's end. Never blocks: `send` hands over, `receive` returns what has come."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        context = get_context("spawn")
+        self._memory = SharedMemory(create=True, size=SLOTS * SLOT_BYTES)
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_main, args=(theirs, self._memory.name, asdict(settings)), name="worldsim-engine", daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        self._closed = False
+
+    def send(self, do: str, **data: Any) -> None:
+        """Hand over one message. A dead engine is reported by `receive`."""
+        try:
+            self._pipe.send_bytes(json.dumps({"do": do, **data}).encode())
+        except OSError:
+            self._closed = True
+
+    def receive(self) -> list[dict[str, Any]]:
+        """All messages that have come. One of kind `died` if the process is gone."""
+        messages = []
+        try:
+            while not self._closed and self._pipe.poll():
+                messages.append(json.loads(self._pipe.recv_bytes()))
+        except (EOFError, OSError):
+            self._closed = True
+        if self._closed and not any(m["say"] == "fatal" for m in messages):
+            messages.append({"say": "died", "text": "the engine process ended; what was recorded is kept"})
+        return messages
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until a message has come, at most so long."""
+        if self._closed:
+            time.sleep(seconds)
+            return
+        try:
+            self._pipe.poll(max(0.0, seconds))
+        except OSError:
+            self._closed = True
+
+    def pixels(self, message: dict[str, Any]) -> np.ndarray:
+        """The picture of a `frame` message, uint8 (H, W, 3), valid until SLOTS - 1 further frames have come."""
+        height, width = message["size"]
+        start = message["slot"] * SLOT_BYTES
+        return np.ndarray((height, width, 3), np.uint8, self._memory.buf, start)
+
+    def close(self) -> None:
+        """End the process, giving it time to keep its recording."""
+        self.send("quit")
+        self._process.join(timeout=5)
+        if self._process.is_alive():
+            self._process.terminate()
+            self._process.join(timeout=2)
+        self._memory.close()
+        self._memory.unlink()
+
+
+def _main(pipe: Connection, memory_name: str, settings: dict[str, Any]) -> None:
+    """The engine process."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the window decides when to end
+    memory = SharedMemory(name=memory_name)
+    try:
+        _Engine(pipe, memory, EngineSettings(**settings)).run()
+    except WorldsimError as error:
+        _say(pipe, "fatal", text=str(error))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # the window is gone
+    except Exception:
+        _say(pipe, "fatal", text="the engine failed: " + traceback.format_exc(limit=4).strip())
+        raise
+    finally:
+        memory.close()
+
+
+def _say(pipe: Connection, say: str, **data: Any) -> None:
+    pipe.send_bytes(json.dumps({"say": say, **data}).encode())
+
+
+class _Engine:
+    """Owns the session; answers messages until told to quit."""
+
+    def __init__(self, pipe: Connection, memory: SharedMemory, settings: EngineSettings) -> None:
+        from worldsim.loader import find_spawn, note_for, open_played
+        from worldsim.session import Session, SessionSettings
+
+        self._pipe, self._memory, self._settings = pipe, memory, settings
+        self._slot = 0
+        self._due = 0.0
+        self._loaded: list[Any] = []  # filled by the loading thread: a world to swap to, or an error
+        self._loading: str | None = None
+        self._replay: Any = None
+        played = open_played(settings.checkpoint, settings.steps, settings.threads)
+        spawn = find_spawn(settings.checkpoint, settings.spawn)
+        note = note_for(settings.checkpoint, spawn)
+        self._session = Session(played, spawn, SessionSettings(settings.speculate, seed=settings.seed, spawn_note=note))
+        if settings.record:
+            self._session.record(Path(settings.record))
+        if settings.replay:
+            self._start_replay(Path(settings.replay))
+
+    def run(self) -> None:
+        self._tell_scene()
+        self._show(self._session.frame, None)
+        running = True
+        while running:
+            self._apply_loaded()
+            if not self._pipe.poll(0.05):
+                continue
+            running = self._answer(json.loads(self._pipe.recv_bytes()))
+        self._session.close()
+
+    def _answer(self, message: dict[str, Any]) -> bool:
+        do, session = message["do"], self._session
+        if do == "advance":
+            self._advance(message)
+        elif do == "rewind":
+            self._show(session.rewind(message["tick"]), None)
+        elif do == "peek":
+            self._show(session.peek(message["tick"]), None)
+        elif do == "reset":
+            self._show(session.reset(), None)
+        elif do == "record":
+            self._record(message.get("path"))
+        elif do == "replay":
+            self._try(lambda: self._start_replay(Path(message["path"])))
+        elif do == "swap":
+            self._load(message["checkpoint"])
+        return do != "quit"
+
+    def _advance(self, message: dict[str, Any]) -> None:
+        arrived = time.monotonic()
+        if self._replay is not None:
+            self._step_replay()
+            return
+        ticked = self._session.advance(self._session.scene.action_space.check(message["action"], "action"))
+        self._show(ticked.frame, ticked, id=message["id"])
+        self._due = arrived + message["period_s"]
+        self._session.slack(self._left)
+
+    def _left(self) -> float:
+        """Seconds until the next action is due; none once it has come."""
+        return 0.0 if self._pipe.poll() else self._due - time.monotonic()
+
+    def _show(self, frame: Any, ticked: Any, id: int | None = None) -> None:
+        """Put a frame into shared memory and tell the window."""
+        pixels, session = frame.pixels, self._session
+        self._slot = (self._slot + 1) % SLOTS
+        start = self._slot * SLOT_BYTES
+        np.ndarray(pixels.shape, np.uint8, self._memory.buf, start)[:] = pixels
+        drafts = session.drafts
+        _say(
+            self._pipe, "frame", slot=self._slot, size=list(pixels.shape[:2]), tick=frame.tick,
+            yaw_deg=frame.look.yaw_deg, pitch_deg=frame.look.pitch_deg, id=id,
+            tick_ms=None if ticked is None else ticked.seconds * 1e3,
+            drafted=bool(ticked and ticked.drafted), earliest=session.earliest_tick,
+            draft={"accepted": drafts.accepted, "discarded": drafts.discarded, "given_up": drafts.given_up},
+            replaying=self._replay is not None,
+        )  # fmt: skip
+
+    def _tell_scene(self) -> None:
+        from worldsim.config import to_mapping
+
+        session = self._session
+        _say(
+            self._pipe, "ready", checkpoint=session.played.checkpoint, scene=to_mapping(session.scene),
+            recording=str(session.recording) if session.recording else None,
+        )  # fmt: skip
+
+    def _record(self, path: str | None) -> None:
+        if path is None:
+            done = self._session.stop_recording()
+            text = f"recorded {done[1]} ticks to {done[0]}" if done else "nothing was being recorded"
+            _say(self._pipe, "recording", path=None, text=text)
+            return
+        self._try(lambda: self._session.record(Path(path)))
+        if self._session.recording:
+            _say(self._pipe, "recording", path=path, text=f"recording to {path}")
+
+    def _start_replay(self, path: Path) -> None:
+        from worldsim.replay import Replay
+        from worldsim.trace import read_trace
+
+        self._session.stop_recording()
+        self._replay = Replay(read_trace(path), path)
+        _say(self._pipe, "note", text=f"replaying {path}")
+        self._show(self._replay.session.frame, None)
+
+    def _step_replay(self) -> None:
+        frame = self._try(self._replay.step)
+        if frame is not None:
+            self._show(frame, None)
+            return
+        replay, self._replay = self._replay, None
+        same = replay.first_difference is None
+        verdict = "every frame identical" if same else f"the first frame that differs is {replay.first_difference}"
+        _say(self._pipe, "replayed", ticks=replay.ticks, identical=same, text=f"replayed {replay.ticks} ticks, {verdict}")
+        self._show(self._session.frame, None)
+
+    def _load(self, name: str) -> None:
+        """Begin to load a checkpoint in the background; play goes on."""
+        if self._loading is not None:
+            return
+        self._loading = name
+        _say(self._pipe, "note", text=f"loading {name}")
+
+        def work() -> None:
+            from worldsim.loader import find_spawn, note_for, open_played
+
+            try:
+                spawn = find_spawn(name, None)
+                threads = self._session.played.numerics.get("threads")
+                self._loaded.append((open_played(name, None, threads), spawn, note_for(name, spawn)))
+            except Exception as error:  # whatever is wrong with it, the session goes on
+                self._loaded.append(error)
+
+        threading.Thread(target=work, daemon=True).start()
+
+    def _apply_loaded(self) -> None:
+        if not self._loaded:
+            return
+        loaded, self._loading = self._loaded.pop(), None
+        if isinstance(loaded, Exception):
+            _say(self._pipe, "note", text=f"not swapped: {loaded}")
+            return
+        played, spawn, note = loaded
+        frame = self._session.swap(played, spawn, note)
+        self._tell_scene()
+        self._show(frame, None)
+
+    def _try(self, work: Any) -> Any:
+        """Run something that may fail on bad input; say why and go on if it does."""
+        try:
+            return work()
+        except WorldsimError as error:
+            _say(self._pipe, "note", text=str(error))
+            return None
