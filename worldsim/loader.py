@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from worldsim.actions import human_spawn
 from worldsim.camera import Look, Pose
 from worldsim.checkpoint import Checkpoint, load_networks, open_checkpoint
 from worldsim.errors import SpawnError, nearest
-from worldsim.scene import load_scene, scene_hash
+from worldsim.scene import Scene, load_scene, scene_hash
 from worldsim.session import Played
 from worldsim.trace import decode_picture, encode_picture
 from worldsim.world import Spawn
@@ -51,6 +52,16 @@ def find_spawn(name: str, spawn: str | None) -> Spawn:
             raise SpawnError(f"spawn {spawn!r} is no spawn of scene {scene.name}, {nearest(str(spawn), points)}")
         return Spawn(point.name, np.zeros((scene.frame.height, scene.frame.width, 3), np.uint8), point.pose)
     return open_checkpoint(name).spawn(spawn)
+
+
+def spawn_for(name: str, asked: str | None, actions: str | None, scene: Scene, seed: int) -> str | None:
+    """The spawn asked for; else, for bundled play, the one it began at, if `name` has it; None for the first."""
+    if asked is None and actions == "human":
+        wanted = human_spawn(scene, seed)
+        source = name.startswith(SOURCE)
+        entries = scene.spawns if source else open_checkpoint(name).info.spawns
+        return wanted if wanted in [e.name for e in entries] else None
+    return asked
 
 
 def spawn_note(spawn: Spawn, shipped: bool) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pygame
@@ -81,7 +82,7 @@ class Hud:
         for value, label in cells:
             x = self._cell(surface, self._small, value, label, x, 7, width)
             x += gap
-        x = self._cell(surface, self._small, status.checkpoint, f"tick {status.tick}", 10, 27, width)
+        x = self._cell(surface, self._small, Path(status.checkpoint).name, f"tick {status.tick}", 10, 27, width)
         if status.recording_s is not None:
             minutes, seconds = divmod(int(status.recording_s), 60)
             x = self._text(surface, self._small, f"REC {minutes:02d}:{seconds:02d}", x + gap, 27, _RECORD)
@@ -110,7 +111,7 @@ class Hud:
         card = pygame.Surface((min(460, width - 16), 110), pygame.SRCALPHA)
         self._card(card)
         self._text(card, self._large, "worldsim", 20, 18, _TEXT)
-        self._text(card, self._font, self._shorten(f"waking {name}", card.get_width() - 40), 20, 54, _ACCENT)
+        self._text(card, self._font, self._shorten(f"waking {Path(name).name}", card.get_width() - 40), 20, 54, _ACCENT)
         self._text(card, self._small, self._shorten(text, card.get_width() - 40), 20, 80, _FAINT)
         return card
 

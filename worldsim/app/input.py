@@ -19,6 +19,7 @@ class Input:
         self._space = space
         self._sensitivity = sensitivity_deg
         self._sign_y = 1.0 if invert_y else -1.0  # screen y grows downwards, pitch upwards
+        pygame.display.init()  # key names are known only then
         self._codes = {key: pygame.key.key_code(key) for c in space.controls for key in c.keys}
         self._pressed: dict[int, int] = {}  # key -> when it was pressed, as a running number
         self._tapped: dict[int, int] = {}

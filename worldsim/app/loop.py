@@ -84,7 +84,7 @@ class Desktop:
         self._input_time: float | None = None
         self._due = self._drawn_at = self._bar_at = self._note_until = 0.0
         self._recent_late: list[bool] = []
-        self._paused = self._replaying = self._running = self._dirty = False
+        self._paused = self._replaying = self._running = self._dirty = self._shot_wanted = False
         self._offered = False
         self._rewind_to: int | None = None
         self._earliest = 0
@@ -161,7 +161,7 @@ class Desktop:
         elif key == pygame.K_F11:
             self._window.toggle_fullscreen()
         elif key == pygame.K_F12:
-            self._screenshot()
+            self._shot_wanted = True
         elif self._scene is None:
             return False
         elif key == pygame.K_p:
@@ -221,10 +221,10 @@ class Desktop:
             if self._input:
                 self._input.release()
 
-    def _screenshot(self) -> None:
-        self._draw()
-        folder = self._settings.screenshots
-        path = folder / time.strftime("worldsim-%Y%m%d-%H%M%S.png")
+    def _save_screenshot(self) -> None:
+        """Keep what has just been drawn: before the flip, since what a buffer holds after it is undefined."""
+        folder, self._shot_wanted = self._settings.screenshots, False
+        path = folder / f"worldsim-{time.strftime('%Y%m%d-%H%M%S')}-{int(time.time() * 1e3) % 1000:03d}.png"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(self._renderer.read()).save(path)
@@ -361,6 +361,8 @@ class Desktop:
                 card = self._hud.key_card(width, height - bar)
                 self._renderer.upload_overlay("card", card)
                 self._renderer.draw_overlay("card", (width - card.get_width()) // 2, max(0, (height - bar - card.get_height()) // 2))
+        if self._shot_wanted:
+            self._save_screenshot()
         self._window.flip()
         self._drawn_at, self._dirty = time.perf_counter(), False
         if self._await_display is not None:

@@ -20,17 +20,17 @@ def add_arguments(parser: argparse.ArgumentParser, whole: Callable[..., Any]) ->
 
 
 def run(args: argparse.Namespace) -> int:
-    from worldsim.actions import action_source, human_spawn
+    from worldsim.actions import action_source
     from worldsim.diffusion.sampler import step_levels
     from worldsim.headless import play_headless
-    from worldsim.loader import find_spawn, open_played
+    from worldsim.loader import find_spawn, open_played, spawn_for
     from worldsim.session import Session, SessionSettings
 
     if args.steps:
         step_levels(args.steps)
     played = open_played(args.checkpoint, args.steps, args.threads)
     world = played.world
-    spawn = find_spawn(args.checkpoint, human_spawn(world.scene, args.seed))
+    spawn = find_spawn(args.checkpoint, spawn_for(args.checkpoint, None, "human", world.scene, args.seed))
     parts, gflop, params = _parts(world, spawn)
     session = Session(played, spawn, SessionSettings("off", seed=args.seed))
     actions = action_source("human", world.scene, args.seed)

@@ -88,9 +88,9 @@ def _headless_show(args: argparse.Namespace) -> int:
 def _headless(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from worldsim.actions import action_source, human_spawn
+    from worldsim.actions import action_source
     from worldsim.headless import play_headless
-    from worldsim.loader import find_spawn, note_for, open_played
+    from worldsim.loader import find_spawn, note_for, open_played, spawn_for
     from worldsim.session import Session, SessionSettings
     from worldsim.video import VideoWriter
 
@@ -99,8 +99,7 @@ def _headless(args: argparse.Namespace) -> int:
     played = open_played(args.checkpoint, args.steps, args.threads)
     scene = played.world.scene
     kind = args.actions or "random"
-    name = args.spawn or (human_spawn(scene, args.seed) if kind == "human" else None)
-    spawn = find_spawn(args.checkpoint, name)
+    spawn = find_spawn(args.checkpoint, spawn_for(args.checkpoint, args.spawn, kind, scene, args.seed))
     actions = action_source(kind, scene, args.seed)
     note = note_for(args.checkpoint, spawn)
     session = Session(played, spawn, SessionSettings(args.speculate, seed=args.seed, spawn_note=note))
@@ -138,12 +137,11 @@ def _replay(args: argparse.Namespace) -> int:
 
 
 def _window(args: argparse.Namespace) -> int:
-    from worldsim.actions import human_spawn
     from worldsim.app.loop import Desktop, WindowSettings
     from worldsim.checkpoint import checkpoint_names, find_checkpoint, read_info
     from worldsim.engine import EngineSettings
     from worldsim.headless import percentiles
-    from worldsim.loader import SOURCE
+    from worldsim.loader import SOURCE, find_spawn, spawn_for
     from worldsim.scene import load_scene
     from worldsim.trace import read_trace
 
@@ -153,7 +151,8 @@ def _window(args: argparse.Namespace) -> int:
         read_trace(args.replay)
     scene_name = args.checkpoint[len(SOURCE) :] if args.source else None
     scene = load_scene(scene_name) if scene_name else read_info(find_checkpoint(args.checkpoint)).scene
-    spawn = args.spawn or (human_spawn(scene, args.seed) if args.actions == "human" else None)
+    spawn = spawn_for(args.checkpoint, args.spawn, args.actions, scene, args.seed)
+    find_spawn(args.checkpoint, spawn)  # a wrong one is said before a window opens
     # The window needs a little of the machine for itself: on two cores one thread plays more evenly than two.
     threads = args.threads or max(1, min(4, len(os.sched_getaffinity(0)) - 1))
     engine = EngineSettings(

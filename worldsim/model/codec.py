@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -127,12 +128,13 @@ class Codec(nn.Module):
         self.decoder.patch.bias.copy_(mean)  # type: ignore[union-attr]
 
 
-def to_tensor(frames) -> Tensor:
+def to_tensor(frames: np.ndarray) -> Tensor:
     """uint8 (..., H, W, 3) array -> float32 (..., 3, H, W) in [-1, 1]."""
+    frames = np.require(frames, requirements="W")  # pictures read from files come write-protected
     return torch.from_numpy(frames).movedim(-1, -3).float().div_(127.5).sub_(1.0)
 
 
-def to_pixels(frame: Tensor):
+def to_pixels(frame: Tensor) -> np.ndarray:
     """float (..., 3, H, W) in [-1, 1] -> uint8 (..., H, W, 3) array, rounded."""
     pixels = frame.float().add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
     return pixels.movedim(-3, -1).contiguous().numpy()

@@ -1,0 +1,145 @@
+"""Laws of the generator: kept context equals full recomputation, and what the rotary positions promise."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from worldsim.camera import Camera
+from worldsim.diffusion.schedule import CONTEXT_LEVEL, add_noise
+from worldsim.model.condition import Condition
+from worldsim.model.context import Context
+from worldsim.model.generator import Generator, GeneratorConfig, Shape
+from worldsim.rollout import Course, Rollout, follow
+
+SHAPE = Shape(rows=2, columns=3, channels=4, actions=5, aspect=1.5, camera=Camera(), step_m=0.2)
+B, T = 2, 9
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    torch.manual_seed(0)
+    made = Generator(GeneratorConfig(width=64, depth=3, heads=2, hidden=64, window=3), SHAPE)
+    for parameter in made.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.05)
+    return made.eval()
+
+
+@pytest.fixture(scope="module")
+def clip():
+    torch.manual_seed(1)
+    latents, noise = torch.randn(B, 1 + T, 6, 4), torch.randn(B, 1 + T, 6, 4)
+    condition = Condition(
+        torch.randn(B * (1 + T), 5), torch.randn(B * (1 + T), 2), torch.randn(B * (1 + T), 2), torch.ones(B * (1 + T))
+    )
+    return latents, noise, condition
+
+
+def test_kept_context_equals_recomputation_of_the_whole_history(generator, clip):
+    """Play, frame by frame over committed keys, against one pass over the clip under the same band: within 1e-5."""
+    latents, noise, condition = clip
+    fresh = torch.randn(B, T - 1, 6, 4)
+    level = torch.full((B, 1 + T), CONTEXT_LEVEL)
+    with torch.no_grad():
+        clean = add_noise(latents, noise, level[..., None, None])
+        whole, features = generator.clip(clean, level, fresh, torch.ones(B, T - 1), condition)
+    rollout = Rollout(generator, steps=1)
+    for row in range(B):
+        prepared = [rollout.prepare(condition.repeat(torch.tensor([row * (1 + T) + i]))) for i in range(1 + T)]
+        at = lambda i, row=row: (latents[row : row + 1, i], noise[row : row + 1, i])  # noqa: E731
+        sink = rollout.begin(at(0)[0], prepared[0], at(0)[1]).context.sink
+        # The clip's first frame stands in for all before it, beside a sink from long ago.
+        memory = None
+        for i in range(1, 1 + T):
+            latent, committed = at(i)
+            if memory is None:
+                memory = _first_with_sink(rollout, latent, prepared[i], committed, sink)
+            else:
+                made = rollout.next_latent(memory, prepared[i], fresh[row : row + 1, i - 2])
+                assert torch.allclose(made[0], whole[row, i - 2], atol=1e-5), f"frame {i}"
+                memory = rollout.commit(memory, latent, prepared[i], committed)
+            assert torch.allclose(memory.features[0], features[row, i], atol=1e-5), f"features of frame {i}"
+
+
+def _first_with_sink(rollout, latent, prepared, noise, sink):
+    """The memory of a first frame under a given sink: its own keys fill the window. Fixed point by repetition, one
+    layer becoming right in each round."""
+    memory = rollout.begin(latent, prepared, noise)
+    for _ in range(len(rollout.generator.blocks) + 1):
+        newest = memory.context.window[-1]
+        context = Context(sink, (newest,) * rollout.generator.config.window)
+        memory = rollout.commit(rollout._remember(context, memory.features), latent, prepared, noise)
+    context = Context(sink, (memory.context.window[-1],) * rollout.generator.config.window)
+    return rollout._remember(context, memory.features)
+
+
+def test_a_full_turn_changes_nothing(generator):
+    """Azimuth enters by whole harmonics: 360 degrees later every key and query is the same."""
+    torch.manual_seed(2)
+    x = torch.randn(1, 6, 4)
+    rollout = Rollout(generator, steps=1)
+
+    def run(turns: int) -> torch.Tensor:
+        def condition(yaw: float) -> Condition:
+            return Condition(torch.zeros(1, 5), torch.tensor([[yaw, 0.1]]), torch.zeros(1, 2), torch.ones(1))
+
+        memory = rollout.begin(x, rollout.prepare(condition(0.3)), torch.zeros_like(x))
+        return rollout.next_latent(memory, rollout.prepare(condition(0.5 + 2 * math.pi * turns)), x)
+
+    assert torch.allclose(run(0), run(1), atol=1e-4)
+
+
+def test_without_a_pose_only_relative_look_counts(generator):
+    """Where the origin of yaw is unknown, turning the whole world leaves the dream as it is."""
+    torch.manual_seed(3)
+    x = torch.randn(1, 6, 4)
+    rollout = Rollout(generator, steps=1)
+
+    def run(offset: float, posed: float) -> torch.Tensor:
+        def condition(yaw: float) -> Condition:
+            return Condition(torch.zeros(1, 5), torch.tensor([[yaw + offset, 0.0]]), torch.zeros(1, 2), torch.tensor([posed]))
+
+        memory = rollout.begin(x, rollout.prepare(condition(0.0)), torch.zeros_like(x))
+        return rollout.next_latent(memory, rollout.prepare(condition(0.2)), x)
+
+    assert torch.allclose(run(0.0, 0.0), run(1.1, 0.0), atol=1e-4)
+    assert not torch.allclose(run(0.0, 1.0), run(1.1, 1.0), atol=1e-3)
+
+
+def test_context_keeps_its_sink_and_forgets_the_oldest(generator):
+    torch.manual_seed(4)
+    rollout = Rollout(generator, steps=1)
+    prepared = rollout.prepare(Condition(torch.zeros(1, 5), torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1)))
+    memory = rollout.begin(torch.randn(1, 6, 4), prepared, torch.zeros(1, 6, 4))
+    sink = memory.context.sink
+    for _ in range(5):
+        memory = rollout.commit(memory, torch.randn(1, 6, 4), prepared, torch.zeros(1, 6, 4))
+        assert memory.context.sink is sink
+        assert len(memory.context.window) == generator.config.window
+    assert all(frame is not sink for frame in memory.context.window)
+
+
+def test_following_in_a_batch_equals_following_alone(generator):
+    """Rollouts of a batch do not see each other."""
+    torch.manual_seed(5)
+    course = Course(torch.randn(3, 2, 6, 4), torch.randn(3, 6, 5), torch.randn(3, 6, 2), torch.randn(3, 2, 2))
+    quiet = Rollout(generator, steps=2, context_level=0.0)
+
+    def run(rows: slice) -> torch.Tensor:
+        part = Course(course.latents[rows], course.action[rows], course.look[rows], course.position[rows])
+        return follow(_NoNoise(quiet), part, torch.Generator().manual_seed(0))[0]
+
+    assert torch.allclose(run(slice(0, 3))[1], run(slice(1, 2))[0], atol=1e-4)
+
+
+class _NoNoise(Rollout):
+    """A rollout from zeros instead of noise, so that batches of different size can be compared."""
+
+    def __init__(self, rollout: Rollout) -> None:
+        self.generator, self.levels, self.context_level = rollout.generator, rollout.levels, rollout.context_level
+
+    def next_latent(self, memory, prepared, noise):
+        return super().next_latent(memory, prepared, torch.zeros_like(noise))

@@ -1,0 +1,73 @@
+"""Events to actions, with real pygame events and no window."""
+
+from __future__ import annotations
+
+import os
+
+import pygame
+import pytest
+
+from worldsim.app.input import Input
+from worldsim.app.renderer import fit
+
+
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+
+
+@pytest.fixture
+def keyboard(scene):
+    return Input(scene.action_space, sensitivity_deg=0.25, invert_y=False)
+
+
+def down(keyboard, key):
+    keyboard.handle(pygame.event.Event(pygame.KEYDOWN, key=key, mod=0))
+
+
+def up(keyboard, key):
+    keyboard.handle(pygame.event.Event(pygame.KEYUP, key=key, mod=0))
+
+
+def test_keys_combine(keyboard, scene):
+    for key in (pygame.K_w, pygame.K_d, pygame.K_LSHIFT):
+        down(keyboard, key)
+    assert keyboard.sample() == scene.action_space.make(walk=1, strafe=1, run=1)
+
+
+def test_of_opposite_keys_the_last_pressed_wins(keyboard, scene):
+    down(keyboard, pygame.K_w)
+    down(keyboard, pygame.K_s)
+    assert keyboard.sample() == scene.action_space.make(walk=-1)
+    up(keyboard, pygame.K_s)
+    assert keyboard.sample() == scene.action_space.make(walk=1)
+
+
+def test_a_tap_between_two_ticks_counts_once(keyboard, scene):
+    down(keyboard, pygame.K_a)
+    up(keyboard, pygame.K_a)
+    assert keyboard.sample() == scene.action_space.make(strafe=-1)
+    assert keyboard.sample() == scene.action_space.idle
+
+
+def test_losing_the_focus_releases_everything(keyboard, scene):
+    down(keyboard, pygame.K_w)
+    keyboard.move(50, 3)
+    keyboard.handle(pygame.event.Event(pygame.WINDOWFOCUSLOST))
+    assert keyboard.sample() == scene.action_space.idle
+
+
+def test_mouse_motion_is_summed_and_screen_down_is_pitch_down(keyboard, scene):
+    keyboard.move(3, 0)
+    keyboard.move(4, 2)
+    assert keyboard.pending_deg() == (1.75, -0.5)
+    assert keyboard.sample() == scene.action_space.make(yaw=7, pitch=-2)
+    inverted = Input(scene.action_space, 0.25, invert_y=True)
+    inverted.move(0, 2)
+    assert inverted.sample() == scene.action_space.make(pitch=2)
+
+
+@pytest.mark.parametrize("size", [(640, 338), (1280, 674), (300, 900), (900, 200), (1, 1)])
+def test_the_picture_fits_the_window_and_keeps_its_aspect(size):
+    box = fit(*size, 5 / 3)
+    assert 0 <= box.x and box.x + box.width <= max(size[0], 1) and box.y + box.height <= max(size[1], 1)
+    if min(size) > 50:
+        assert box.width / box.height == pytest.approx(5 / 3, rel=0.02)

@@ -1,0 +1,97 @@
+"""The World protocol as a dream keeps it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from worldsim.loader import find_spawn
+from worldsim.world import Moment, advance
+
+
+@pytest.fixture
+def world(played):
+    return played.world
+
+
+@pytest.fixture
+def spawn(checkpoint_folder):
+    return find_spawn(str(checkpoint_folder), "a")
+
+
+def walk(world, spawn, actions):
+    state, frame = world.start(3, spawn)
+    states, frames = [state], [frame]
+    for action in actions:
+        state, frame = advance(world, state, action)
+        states.append(state)
+        frames.append(frame)
+    return states, frames
+
+
+def test_advance_is_pure(world, spawn, some_actions):
+    """The same state and action give the same frame, whatever happened in between."""
+    states, frames = walk(world, spawn, some_actions[:12])
+    again = advance(world, states[5], some_actions[5])[1]
+    advance(world, states[2], some_actions[40])
+    assert np.array_equal(again.pixels, frames[6].pixels)
+    assert np.array_equal(advance(world, states[5], some_actions[5])[1].pixels, frames[6].pixels)
+
+
+def test_settling_changes_nothing(world, spawn, some_actions):
+    plain = walk(world, spawn, some_actions[:8])[1]
+    state, _ = world.start(3, spawn)
+    for action, frame in zip(some_actions, plain[1:], strict=False):
+        world.settle(state)
+        state, made = advance(world, state, action)
+        world.settle(state)
+        assert np.array_equal(made.pixels, frame.pixels)
+
+
+def test_different_actions_and_seeds_give_different_frames(world, spawn, scene):
+    state, _ = world.start(3, spawn)
+    space = scene.action_space
+    a, b = (advance(world, state, space.make(walk=w))[1].pixels for w in (0, 1))
+    other = advance(world, world.start(4, spawn)[0], space.make())[1].pixels
+    assert not np.array_equal(a, b) and not np.array_equal(a, other)
+
+
+def test_rebuilding_gives_the_same_state_bit_for_bit(world, spawn, some_actions):
+    states, _ = walk(world, spawn, some_actions[:10])
+    state = states[4]
+    for original in states[5:]:
+        state = world.rebuild(state, world.thin(original))
+        world.settle(original)
+        world.settle(state)
+        for kept, made in zip(original.put.memory.assembled, state.put.memory.assembled, strict=True):
+            assert torch.equal(kept, made)
+
+
+def test_the_look_is_exactly_what_was_commanded(world, spawn, scene):
+    space = scene.action_space
+    _, frames = walk(world, spawn, [space.make(yaw=7, pitch=-3)] * 5)
+    assert frames[-1].look.yaw_deg == 10.0 + 5 * 7 * 0.25
+    assert frames[-1].look.pitch_deg == -5 * 3 * 0.25
+
+
+def test_a_dream_cannot_leave_the_scene(world, spawn, scene):
+    space = scene.action_space
+    _, frames = walk(world, spawn, [space.make(walk=1, run=1)] * 60)
+    x0, y0, x1, y1 = scene.source.bounds
+    assert all(x0 <= f.pose.x <= x1 and y0 <= f.pose.y <= y1 for f in frames)
+
+
+def test_a_picture_without_a_pose_can_start(world, checkpoint_folder, some_actions):
+    _, frames = walk(world, find_spawn(str(checkpoint_folder), "b"), some_actions[:4])
+    assert all(f.pose is None for f in frames) and frames[-1].pixels.dtype == np.uint8
+
+
+def test_entering_by_pictures_keeps_tick_look_and_place(world, spawn, some_actions):
+    _, frames = walk(world, spawn, some_actions[:9])
+    moments = [Moment(f, a) for f, a in zip(frames[1:], some_actions, strict=False)]
+    state = world.enter(3, moments)
+    assert (state.tick, state.look) == (frames[-1].tick, frames[-1].look)
+    assert state.position == (frames[-1].pose.x, frames[-1].pose.y)
+    again = world.enter(3, moments)
+    assert np.array_equal(advance(world, state, some_actions[0])[1].pixels, advance(world, again, some_actions[0])[1].pixels)

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from worldsim.config import to_mapping
+from worldsim.errors import SceneError
+from worldsim.scene import SCENES, load_scene, parse_scene, scene_hash
+
+
+def test_every_shipped_scene_loads():
+    for path in SCENES.glob("*.yaml"):
+        assert load_scene(path.stem).name == path.stem
+
+
+def test_a_scene_and_its_mapping_are_inverse(scene):
+    assert parse_scene(to_mapping(scene), "x") == scene
+
+
+def test_comments_and_order_do_not_change_the_hash(scene):
+    data = yaml.safe_load((SCENES / "gallery.yaml").read_text())
+    assert scene_hash(parse_scene(dict(reversed(data.items())), "x")) == scene_hash(scene)
+
+
+def test_any_value_changes_the_hash(scene):
+    data = to_mapping(scene)
+    data["source"]["fog_per_m"] = 0.023
+    assert scene_hash(parse_scene(data, "x")) != scene_hash(scene)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d["camera"].update(fov_deg=900), "x: camera.fov_deg must lie in (0, 180), got 900"),
+        (lambda d: d.update(tick_hz=0), "x: tick_hz must lie in [1, 120], got 0"),
+        (lambda d: d["frame"].update(width=161), "x: frame.width must be a multiple of 16 up to 1024, got 161"),
+        (lambda d: d["source"]["pictures"][0].update(room="hal"), "x: source.pictures[0].room is 'hal', did you mean 'hall'?"),
+        (lambda d: d.update(spawns=[]), "x: spawns must list at least one place to start from"),
+    ],
+)
+def test_errors_say_what_where_and_what_to_do(scene, change, message):
+    data = to_mapping(scene)
+    change(data)
+    with pytest.raises(SceneError) as caught:
+        parse_scene(data, "x")
+    assert str(caught.value) == message
+
+
+def test_an_unknown_scene_names_the_nearest():
+    with pytest.raises(SceneError, match="did you mean 'gallery'"):
+        load_scene("galery")

@@ -1,0 +1,186 @@
+"""Exactness: drafted equals plain, rewound equals first time, replay equals recording."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+
+from worldsim.errors import TraceError
+from worldsim.loader import find_spawn, note_for, open_played
+from worldsim.replay import Replay
+from worldsim.session import KEEP_EVERY, Session, SessionSettings
+from worldsim.trace import read_trace
+
+
+@pytest.fixture
+def make(played, checkpoint_folder):
+    def make(speculate: str = "off", rewind_s: float = 90.0) -> Session:
+        spawn = find_spawn(str(checkpoint_folder), None)
+        note = note_for(str(checkpoint_folder), spawn)
+        return Session(played, spawn, SessionSettings(speculate, rewind_s, seed=7, spawn_note=note))
+
+    return make
+
+
+def forever() -> float:
+    return float("inf")
+
+
+def digests(session: Session, actions) -> list[str]:
+    return [session.advance(a).digest for a in actions]
+
+
+@pytest.mark.parametrize("depth", ["1", "3"])
+def test_drafted_equals_plain(make, some_actions, depth):
+    plain = digests(make(), some_actions)
+    session = make(depth)
+    drafted = []
+    for action in some_actions:
+        session.slack(forever)
+        drafted.append(session.advance(action).digest)
+    assert drafted == plain
+    assert session.drafts.accepted > 5 and session.drafts.discarded > 5
+
+
+def test_a_draft_is_given_up_between_passes(make, some_actions):
+    session = make("auto")
+    plain = digests(make(), some_actions[:6])
+    left = itertools.chain([1.0, 0.0], itertools.repeat(1.0))
+    made = []
+    for action in some_actions[:6]:
+        session.slack(lambda: next(left))
+        made.append(session.advance(action).digest)
+    assert session.drafts.given_up == 1 and made == plain
+
+
+@pytest.mark.parametrize("back_to", [0, 3, KEEP_EVERY, KEEP_EVERY + 5, 39])
+def test_rewound_then_the_same_actions_give_the_same_frames(make, some_actions, back_to):
+    session = make()
+    first = digests(session, some_actions[:40])
+    session.rewind(back_to)
+    assert session.tick == back_to
+    assert digests(session, some_actions[back_to:40]) == first[back_to:]
+
+
+def test_another_branch_after_a_rewind_differs(make, some_actions, scene):
+    session = make()
+    first = digests(session, some_actions[:30])
+    session.rewind(10)
+    turned = [scene.action_space.make(yaw=-40)] * 20
+    assert digests(session, turned)[-1] != first[-1]
+
+
+def test_a_rewind_goes_no_further_than_what_is_kept(make, some_actions):
+    session = make(rewind_s=2.0)
+    for action in some_actions * 3:
+        session.advance(action)
+    assert session.tick == 180
+    assert 180 - 60 <= session.earliest_tick <= 180 - 40
+    kept = session.earliest_tick
+    assert session.rewind(0).tick == kept
+
+
+def test_peeking_does_not_go_there(make, some_actions):
+    session = make()
+    expected = digests(make(), some_actions[:12])
+    made = digests(session, some_actions[:6])
+    assert session.peek(2).tick == 2
+    assert made + digests(session, some_actions[6:12]) == expected
+
+
+def test_reset_starts_the_same_world_again(make, some_actions):
+    session = make()
+    first = digests(session, some_actions[:10])
+    session.reset()
+    assert session.tick == 0 and digests(session, some_actions[:10]) == first
+    session.reset(seed=8)
+    assert digests(session, some_actions[:10]) != first
+
+
+def test_a_swap_in_the_same_scene_keeps_the_place_and_can_be_rewound(make, other_folder, some_actions):
+    session = make()
+    before = digests(session, some_actions[:20])
+    pose = session.frame.pose
+    other = open_played(str(other_folder), threads=1)
+    spawn = find_spawn(str(other_folder), None)
+    session.swap(other, spawn, note_for(str(other_folder), spawn))
+    assert session.tick == 20 and session.frame.pose == pose
+    after = digests(session, some_actions[20:30])
+    session.rewind(25)
+    assert session.played is other and digests(session, some_actions[25:30]) == after[5:]
+    session.rewind(12)
+    assert session.played is not other and digests(session, some_actions[12:20]) == before[12:]
+
+
+def play_everything(session: Session, other_folder, some_actions, path) -> list[str]:
+    """A session with a recording begun in its middle, a swap, rewinds across it, and a reset."""
+    made = digests(session, some_actions[:20])
+    session.record(path)
+    made += digests(session, some_actions[20:30])
+    session.rewind(22)
+    made += digests(session, some_actions[30:36])
+    other = open_played(str(other_folder), threads=1)
+    spawn = find_spawn(str(other_folder), None)
+    session.swap(other, spawn, note_for(str(other_folder), spawn))
+    made += digests(session, some_actions[36:44])
+    session.rewind(26)
+    made += digests(session, some_actions[44:50])
+    session.reset()
+    made += digests(session, some_actions[50:60])
+    return made
+
+
+def test_a_session_with_rewinds_and_swaps_replays(make, other_folder, some_actions, tmp_path):
+    session = make("1")
+    play_everything(session, other_folder, some_actions, tmp_path / "a.jsonl")
+    assert session.stop_recording() == (tmp_path / "a.jsonl", 20 + 10 + 6 + 8 + 6 + 10)
+    result = Replay(read_trace(tmp_path / "a.jsonl"), tmp_path / "a.jsonl").run()
+    assert result.identical and result.ticks == 60 and result.incomparable is None
+
+
+def test_a_changed_action_is_found(make, some_actions, tmp_path):
+    path = tmp_path / "a.jsonl"
+    session = make()
+    session.record(path)
+    for action in some_actions * 2:
+        session.advance(action)
+    session.close()
+    lines = path.read_text().splitlines()
+    row = json.loads(lines[31])
+    assert row["tick"] == 31
+    row["action"][3] = -50
+    lines[31] = json.dumps(row)
+    path.write_text("\n".join(lines) + "\n")
+    result = Replay(read_trace(path), path).run()
+    assert not result.identical and result.first_difference == 31
+    assert result.psnr_db is not None and result.psnr_db < 99  # at the picture of tick 100
+
+
+def test_a_user_picture_replays_from_the_trace_alone(played, checkpoint_folder, some_actions, tmp_path):
+    from PIL import Image
+
+    picture = tmp_path / "mine.png"
+    Image.new("RGB", (300, 300), (120, 60, 30)).save(picture)
+    spawn = find_spawn(str(checkpoint_folder), str(picture))
+    session = Session(played, spawn, SessionSettings("off", spawn_note=note_for(str(checkpoint_folder), spawn)))
+    session.record(tmp_path / "a.jsonl")
+    digests(session, some_actions[:10])
+    session.close()
+    picture.unlink()
+    assert Replay(read_trace(tmp_path / "a.jsonl"), tmp_path / "a.jsonl").run().identical
+
+
+def test_a_trace_of_another_version_of_a_checkpoint_is_refused(make, some_actions, tmp_path):
+    path = tmp_path / "a.jsonl"
+    session = make()
+    session.record(path)
+    digests(session, some_actions[:3])
+    session.close()
+    lines = path.read_text().splitlines()
+    header = json.loads(lines[0])
+    header["checkpoint_sha256"] = "0" * 64
+    path.write_text("\n".join([json.dumps(header), *lines[1:]]) + "\n")
+    with pytest.raises(TraceError, match="another version"):
+        Replay(read_trace(path), path)

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from worldsim.data.episodes import Episode, write_episode
+from worldsim.errors import CheckpointError, DataError
+from worldsim.train.run import MODELS, Request, train
+from worldsim.train.trainer import TrainConfig, Trainer
+
+
+class Quadratic:
+    """A stage whose best weights are known."""
+
+    name = "quadratic"
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        self.model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.LayerNorm(8), nn.Linear(8, 4))
+        self.exports = 0
+
+    def loss(self, step_seed, step):
+        x = torch.randn(16, 4, generator=torch.Generator().manual_seed(step_seed))
+        return (self.model(x) - x.flip(-1)).square().mean(), {}
+
+    def sample(self):
+        return None
+
+    def export(self):
+        self.exports += 1
+
+
+def weights(stage):
+    return {k: v.clone() for k, v in stage.model.state_dict().items()}
+
+
+def test_two_steps_saved_and_resumed_equal_four(tmp_path):
+    config = TrainConfig(steps=4, warmup_steps=2)
+    whole = Quadratic()
+    Trainer(whole, config, tmp_path / "whole", resume=False, quiet=True).run()
+    first = Quadratic()
+    Trainer(first, config, tmp_path / "parts", resume=False, quiet=True).run(stop_after=2)
+    second = Quadratic()
+    trainer = Trainer(second, config, tmp_path / "parts", resume=True, quiet=True)
+    assert trainer.step == 2
+    trainer.run()
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(second)[name]), name
+
+
+def test_training_lowers_the_loss_and_logs_it(tmp_path):
+    stage = Quadratic()
+    last = Trainer(stage, TrainConfig(steps=120, warmup_steps=5), tmp_path, resume=False, quiet=True).run()
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert last["loss"] < 0.5 * rows[0]["loss"] and rows[-1]["step"] == 120 and stage.exports == 1
+
+
+def test_an_interrupt_saves(tmp_path):
+    stage = Quadratic()
+    trainer = Trainer(stage, TrainConfig(minutes=10), tmp_path, resume=False, quiet=True)
+    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    trainer.run()
+    assert trainer.step > 0 and json.loads((tmp_path / "state.json").read_text())["step"] == trainer.step
+
+
+def test_resuming_another_shape_is_one_sentence(tmp_path):
+    Trainer(Quadratic(), TrainConfig(steps=1), tmp_path, resume=False, quiet=True).run()
+    other = Quadratic()
+    other.model[0] = nn.Linear(4, 9, bias=False)
+    other.model[1], other.model[2] = nn.LayerNorm(9), nn.Linear(9, 4)
+    with pytest.raises(CheckpointError, match="cannot be resumed"):
+        Trainer(other, TrainConfig(steps=1), tmp_path, resume=True, quiet=True)
+
+
+@pytest.fixture
+def data(tmp_path, scene):
+    """Two short episodes of smooth nonsense with the scene's controls."""
+    rng = np.random.Generator(np.random.Philox(key=0))
+    for split in ("train", "held_out"):
+        (tmp_path / split).mkdir()
+        colours = rng.integers(0, 255, (60, 6, 10, 3)).astype(np.uint8)
+        poses = np.cumsum(rng.normal(0, 0.05, (60, 4)), axis=0) + [4, 2, 0, 0]
+        actions = rng.integers(-1, 2, (60, 5)).astype(np.int16) * [1, 1, 0, 9, 3]
+        frames = colours.repeat(16, 1).repeat(16, 2)
+        write_episode(tmp_path / split / "000000.episode", Episode(frames, actions.astype(np.int16), poses, "x", 0))
+    return tmp_path
+
+
+@pytest.mark.gl
+def test_the_stages_follow_each_other_into_a_playable_checkpoint(data, scene, tmp_path, monkeypatch):
+    from worldsim.checkpoint import open_checkpoint
+    from worldsim.loader import find_spawn, open_played
+    from worldsim.model.generator import GeneratorConfig
+    from worldsim.world import advance
+
+    monkeypatch.setitem(MODELS, "tiny", GeneratorConfig(width=32, depth=2, heads=2, hidden=32, window=2))
+    folder = tmp_path / "runs" / "made"
+    config = TrainConfig(steps=2, warmup_steps=1)
+    frozen = None
+    for stage in ("codec", "forcing", "resampling", "codec"):
+        request = Request(stage, scene, folder, data, model="tiny", quiet=True, clips=2, clip_frames=5)
+        numbers = train(request, config)
+        assert np.isfinite(numbers["loss"])
+        if stage == "forcing":
+            frozen = _encoder(folder)
+    # Once a generator exists the encoder keeps its meaning; only the decoder is trained further.
+    assert all(torch.equal(a, b) for a, b in zip(frozen, _encoder(folder), strict=True))
+    stages = [p["stage"] for p in open_checkpoint(str(folder)).info.provenance]
+    assert stages == ["codec", "forcing", "resampling", "codec"]
+    world = open_played(str(folder), threads=1).world
+    state, _ = world.start(0, find_spawn(str(folder), "entrance"))
+    assert advance(world, state, scene.action_space.idle)[1].pixels.shape == (96, 160, 3)
+
+
+def _encoder(folder):
+    from safetensors.torch import load_file
+
+    tensors = load_file(folder / "codec.safetensors")
+    return [v for k, v in sorted(tensors.items()) if not k.startswith("decoder")]
+
+
+def test_a_generator_without_a_codec_is_one_sentence(scene, tmp_path):
+    with pytest.raises(CheckpointError, match="worldsim train codec gallery"):
+        train(Request("forcing", scene, tmp_path / "none", tmp_path, quiet=True), TrainConfig(steps=1))
+
+
+def test_training_without_episodes_says_to_collect(scene, tmp_path):
+    with pytest.raises(DataError, match="worldsim collect"):
+        train(Request("codec", scene, tmp_path / "none", tmp_path, quiet=True), TrainConfig(steps=1))
