@@ -109,7 +109,9 @@ def test_bench_tells_every_part(small):
 @pytest.mark.gl
 def test_evaluate_tells_quality_and_baselines(small, tmp_path):
     strip = tmp_path / "strip.png"
-    done = tool("evaluate", small, "--rollouts", "2", "--ticks", "16", "--data", str(tmp_path), "--strip", str(strip), "--json")
+    done = tool(
+        "evaluate", small, "--rollouts", "2", "--ticks", "16", "--data", str(tmp_path), "--strip", str(strip), "--json"
+    )
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert set(figures["psnr_db"]) == {"1", "16"} and strip.exists()

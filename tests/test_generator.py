@@ -100,7 +100,9 @@ def test_without_a_pose_only_relative_look_counts(generator):
 
     def run(offset: float, posed: float) -> torch.Tensor:
         def condition(yaw: float) -> Condition:
-            return Condition(torch.zeros(1, 5), torch.tensor([[yaw + offset, 0.0]]), torch.zeros(1, 2), torch.tensor([posed]))
+            return Condition(
+                torch.zeros(1, 5), torch.tensor([[yaw + offset, 0.0]]), torch.zeros(1, 2), torch.tensor([posed])
+            )
 
         memory = rollout.begin(x, rollout.prepare(condition(0.0)), torch.zeros_like(x))
         return rollout.next_latent(memory, rollout.prepare(condition(0.2)), x)

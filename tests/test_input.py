@@ -10,7 +10,6 @@ import pytest
 from worldsim.app.input import Input
 from worldsim.app.renderer import fit
 
-
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
 
@@ -68,6 +67,6 @@ def test_mouse_motion_is_summed_and_screen_down_is_pitch_down(keyboard, scene):
 @pytest.mark.parametrize("size", [(640, 338), (1280, 674), (300, 900), (900, 200), (1, 1)])
 def test_the_picture_fits_the_window_and_keeps_its_aspect(size):
     box = fit(*size, 5 / 3)
-    assert 0 <= box.x and box.x + box.width <= max(size[0], 1) and box.y + box.height <= max(size[1], 1)
+    assert box.x >= 0 and box.x + box.width <= max(size[0], 1) and box.y + box.height <= max(size[1], 1)
     if min(size) > 50:
         assert box.width / box.height == pytest.approx(5 / 3, rel=0.02)

@@ -94,4 +94,6 @@ def test_entering_by_pictures_keeps_tick_look_and_place(world, spawn, some_actio
     assert (state.tick, state.look) == (frames[-1].tick, frames[-1].look)
     assert state.position == (frames[-1].pose.x, frames[-1].pose.y)
     again = world.enter(3, moments)
-    assert np.array_equal(advance(world, state, some_actions[0])[1].pixels, advance(world, again, some_actions[0])[1].pixels)
+    assert np.array_equal(
+        advance(world, state, some_actions[0])[1].pixels, advance(world, again, some_actions[0])[1].pixels
+    )

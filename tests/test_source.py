@@ -35,8 +35,11 @@ def test_walking_into_a_wall_at_an_angle_slides_along_it(scene):
 
 def test_running_is_faster_and_diagonals_are_not(scene):
     dynamics, space = Dynamics(scene), scene.action_space
-    start = Pose(4.5, 2.5, Look(90.0, 0.0))
-    length = lambda **keys: np.hypot(*(np.subtract((p := dynamics.advance(start, space.make(**keys))).as_tuple()[:2], (4.5, 2.5))))  # noqa: E731
+
+    def length(**keys: int) -> float:
+        pose = dynamics.advance(Pose(4.5, 2.5, Look(90.0, 0.0)), space.make(**keys))
+        return float(np.hypot(pose.x - 4.5, pose.y - 2.5))
+
     assert length(walk=1, run=1) == pytest.approx(2 * length(walk=1))
     assert length(walk=1, strafe=1) == pytest.approx(length(walk=1))
 
@@ -51,7 +54,9 @@ def test_the_random_player_visits_every_room_and_uses_every_control(scene):
             action = player.act(pose)
             pose = dynamics.advance(pose, action)
             used |= {(i, v) for i, v in enumerate(action.values[:3])}
-            rooms |= {r.name for r in scene.source.rooms if r.rect[0] < pose.x < r.rect[2] and r.rect[1] < pose.y < r.rect[3]}
+            rooms |= {
+                r.name for r in scene.source.rooms if r.rect[0] < pose.x < r.rect[2] and r.rect[1] < pose.y < r.rect[3]
+            }
     assert rooms == {r.name for r in scene.source.rooms}
     assert {(0, -1), (0, 1), (1, -1), (1, 1), (2, 1)} <= used
 

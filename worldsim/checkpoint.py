@@ -106,7 +106,9 @@ class Checkpoint:
         if name is not None and Path(name).is_file():
             return Spawn(str(name), _read_picture(Path(name), self.scene))
         known = [e.name for e in entries]
-        raise SpawnError(f"spawn {name!r} is neither a spawn of {self.name} nor a picture file, {nearest(str(name), known)}")
+        raise SpawnError(
+            f"spawn {name!r} is neither a spawn of {self.name} nor a picture file, {nearest(str(name), known)}"
+        )
 
 
 def find_checkpoint(name: str) -> Path:
@@ -226,7 +228,9 @@ def fill(network: Any, path: Path) -> None:
         if name not in tensors:
             raise CheckpointError(f"{path}: tensor {name} is missing")
         if tensors[name].shape != value.shape:
-            raise CheckpointError(f"{path}: {name} must have shape {tuple(value.shape)}, got {tuple(tensors[name].shape)}")
+            raise CheckpointError(
+                f"{path}: {name} must have shape {tuple(value.shape)}, got {tuple(tensors[name].shape)}"
+            )
     unknown = sorted(set(tensors) - set(own))
     if unknown:
         raise CheckpointError(f"{path}: tensor {unknown[0]} is unknown")
@@ -248,7 +252,9 @@ def _read_picture(path: Path, scene: Scene) -> np.ndarray:
         raise SpawnError(f"{path} cannot be read as a picture: {error}") from None
     if picture.size != size:  # fill the frame, cutting what sticks out
         scale = max(size[0] / picture.width, size[1] / picture.height)
-        picture = picture.resize((max(size[0], round(picture.width * scale)), max(size[1], round(picture.height * scale))))
+        picture = picture.resize(
+            (max(size[0], round(picture.width * scale)), max(size[1], round(picture.height * scale)))
+        )
         left, top = (picture.width - size[0]) // 2, (picture.height - size[1]) // 2
         picture = picture.crop((left, top, left + size[0], top + size[1]))
     return np.asarray(picture, dtype=np.uint8)

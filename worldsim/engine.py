@@ -239,7 +239,9 @@ class _Engine:
         replay, self._replay = self._replay, None
         same = replay.first_difference is None
         verdict = "every frame identical" if same else f"the first frame that differs is {replay.first_difference}"
-        _say(self._pipe, "replayed", ticks=replay.ticks, identical=same, text=f"replayed {replay.ticks} ticks, {verdict}")
+        _say(
+            self._pipe, "replayed", ticks=replay.ticks, identical=same, text=f"replayed {replay.ticks} ticks, {verdict}"
+        )
         self._show(self._session.frame, None)
 
     def _load(self, name: str) -> None:

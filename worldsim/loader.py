@@ -130,4 +130,6 @@ def _open_source(scene_name: str) -> Played:
 
     scene = load_scene(scene_name)
     sha = scene_hash(scene)
-    return Played(SourceWorld(scene), SOURCE + scene_name, sha, sha, 0, {"backend": "opengl", "machine": platform.machine()})
+    return Played(
+        SourceWorld(scene), SOURCE + scene_name, sha, sha, 0, {"backend": "opengl", "machine": platform.machine()}
+    )

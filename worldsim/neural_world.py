@@ -1,4 +1,4 @@
-"""NeuralWorld: a world that a checkpoint dreams. condition -> rollout -> decode, as a pure function of state and action.
+"""NeuralWorld: a world that a checkpoint dreams. condition -> rollout -> decode, pure in state and action.
 
 Knows nothing of sessions, windows or files. Noise is a function of (seed, tick, step), never of call order, so the
 same state and action give the same frame, whether drafted, replayed or played.
@@ -118,7 +118,9 @@ class NeuralWorld:
         window = self._rollout.generator.config.window
         moments = moments[-window:]
         first, *rest = moments
-        state = self._first(seed, first.frame.tick, first.frame.look, _place(first.frame), first.action, first.frame.pixels)
+        state = self._first(
+            seed, first.frame.tick, first.frame.look, _place(first.frame), first.action, first.frame.pixels
+        )
         for moment in rest:
             frame = moment.frame
             prepared = self._rollout.prepare(self._condition(moment.action, frame.look, _place(frame)))

@@ -48,7 +48,9 @@ class RandomPlayer:
 
     def start_pose(self) -> Pose:
         """A free place and a random look."""
-        pitch = float(np.clip(self._rng.normal(0, 8), self._scene.camera.pitch_min_deg, self._scene.camera.pitch_max_deg))
+        pitch = float(
+            np.clip(self._rng.normal(0, 8), self._scene.camera.pitch_min_deg, self._scene.camera.pitch_max_deg)
+        )
         return Pose(*self._free_place(), Look(float(self._rng.uniform(0, 360)), pitch))
 
     def act(self, pose: Pose) -> Action:
@@ -63,7 +65,11 @@ class RandomPlayer:
         if segment.pitch_to_deg is not None:
             pitch_deg = float(np.clip((segment.pitch_to_deg - pose.look.pitch_deg) * 0.2, -6, 6))
         return self._space.make(
-            walk=walk, strafe=segment.strafe, run=segment.run, yaw=self._quanta(0, yaw_deg), pitch=self._quanta(1, pitch_deg)
+            walk=walk,
+            strafe=segment.strafe,
+            run=segment.run,
+            yaw=self._quanta(0, yaw_deg),
+            pitch=self._quanta(1, pitch_deg),
         )
 
     def _turn(self, segment: _Segment, pose: Pose) -> float:
@@ -107,11 +113,19 @@ class RandomPlayer:
         pitch = float(rng.normal(-2, 9)) if rng.random() < 0.4 else None
         side = int(rng.choice([-1, 1]))
         if mood == "go":
-            return _Segment(int(rng.integers(40, 140)), goal=self._free_place(), run=int(rng.random() < 0.3), pitch_to_deg=pitch)
+            return _Segment(
+                int(rng.integers(40, 140)), goal=self._free_place(), run=int(rng.random() < 0.3), pitch_to_deg=pitch
+            )
         if mood == "stroll":
             turn = float(rng.normal(0, 60))
             ticks = int(rng.integers(15, 60))
-            return _Segment(ticks, walk=1 if rng.random() < 0.8 else -1, run=int(rng.random() < 0.25), turn_deg=turn, pitch_to_deg=pitch)
+            return _Segment(
+                ticks,
+                walk=1 if rng.random() < 0.8 else -1,
+                run=int(rng.random() < 0.25),
+                turn_deg=turn,
+                pitch_to_deg=pitch,
+            )
         if mood == "pan":
             speed = float(np.exp(rng.uniform(np.log(0.5), np.log(9))))
             ticks = int(rng.integers(8, 40))
@@ -121,7 +135,9 @@ class RandomPlayer:
         if mood == "full_turn":
             return _Segment(int(rng.integers(45, 120)), turn_deg=side * 360.0, pitch_to_deg=0.0)
         if mood == "hug":
-            return _Segment(int(rng.integers(30, 70)), walk=1, strafe=side, turn_deg=float(rng.normal(0, 30)), pitch_to_deg=pitch)
+            return _Segment(
+                int(rng.integers(30, 70)), walk=1, strafe=side, turn_deg=float(rng.normal(0, 30)), pitch_to_deg=pitch
+            )
         if mood == "strafe":
             return _Segment(int(rng.integers(10, 40)), walk=int(rng.integers(-1, 2)), strafe=side,
                             run=int(rng.random() < 0.2), turn_deg=float(rng.normal(0, 40)))  # fmt: skip

@@ -41,7 +41,9 @@ class Replay:
         spawn = spawn_of_note(header.checkpoint, header.spawn, f"{where}, line 1")
         settings = SessionSettings("off", seed=header.seed, spawn_note=header.spawn)
         self.session = Session(played, spawn, settings)
-        self.ticks, self.first_difference, self.psnr_db = 0, None, None
+        self.ticks = 0
+        self.first_difference: int | None = None
+        self.psnr_db: float | None = None
 
     def step(self) -> Frame | None:
         """Replay up to and including the next tick or control. None at the end. Raises TraceError."""
@@ -59,7 +61,9 @@ class Replay:
         """Replay to the end; `each` is given every frame."""
         while (frame := self.step()) is not None:
             each(frame)
-        return Replayed(self.ticks, self.first_difference is None, self.first_difference, self.psnr_db, self.incomparable)
+        return Replayed(
+            self.ticks, self.first_difference is None, self.first_difference, self.psnr_db, self.incomparable
+        )
 
     def _apply(self, record: Record, where: str) -> Frame:
         session, data = self.session, record.data
@@ -98,5 +102,3 @@ def frame_psnr(a: np.ndarray, b: np.ndarray) -> float:
         raise TraceError(f"pictures must be of one size, got {a.shape} and {b.shape}")
     error = float(np.mean((a.astype(np.float64) - b) ** 2))
     return 99.0 if error == 0 else min(99.0, 10 * float(np.log10(255.0**2 / error)))
-
-

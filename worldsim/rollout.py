@@ -133,7 +133,9 @@ def follow(rollout: Rollout, course: Course, generator: torch.Generator) -> tupl
             position, latent = course.position[:, tick], course.latents[:, tick]
             prepared = prepare(tick)
         else:
-            position = position + rollout.displacement(memory, course.action[:, tick], position, course.look[:, tick, 0])
+            position = position + rollout.displacement(
+                memory, course.action[:, tick], position, course.look[:, tick, 0]
+            )
             prepared = prepare(tick)
             latent = rollout.next_latent(memory, prepared, noise())
             latents.append(latent)

@@ -148,9 +148,10 @@ class RoomsSource:
     def __post_init__(self) -> None:
         require(0 < len(self.rooms) <= 8, f"rooms must list 1 to 8 rooms, got {len(self.rooms)}")
         names = [r.name for r in self.rooms]
-        for kind, items in (("pictures", self.pictures), ("windows", self.windows)):
-            for i, item in enumerate(items):
-                require(item.room in names, f"{kind}[{i}].room is {item.room!r}, {nearest(item.room, names)}")
+        wanted = [(f"pictures[{i}]", p.room) for i, p in enumerate(self.pictures)]
+        wanted += [(f"windows[{i}]", w.room) for i, w in enumerate(self.windows)]
+        for place, room in wanted:
+            require(room in names, f"{place}.room is {room!r}, {nearest(room, names)}")
 
     def room(self, name: str) -> Room:
         return next(r for r in self.rooms if r.name == name)

@@ -66,7 +66,8 @@ class _Draft:
 
 @dataclass
 class SessionSettings:
-    """speculate: `off`, `auto` for drafts in the slack of a tick, or a depth that is always drafted. rewind_s: how far one can go back."""
+    """speculate: `off`, `auto` for drafts in the slack of a tick, or a depth that is always drafted.
+    rewind_s: how far one can go back."""
 
     speculate: str = "auto"
     rewind_s: float = 90.0
@@ -158,7 +159,8 @@ class Session:
                     return False
         except StopIteration as stop:
             spent = time.perf_counter() - begun
-            self._drafts.append(_Draft(action, *stop.value, spent))
+            state, frame = stop.value
+            self._drafts.append(_Draft(action, state, frame, spent))
             self._pace.observe(spent)
             return True
 

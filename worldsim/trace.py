@@ -78,7 +78,9 @@ class TraceWriter:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("w", encoding="utf-8")
         except OSError as error:
-            raise TraceError(f"{path} cannot be written: {error.strerror}; choose another place with --record") from None
+            raise TraceError(
+                f"{path} cannot be written: {error.strerror}; choose another place with --record"
+            ) from None
         self._file.write(json.dumps({"kind": "header", **asdict(header)}) + "\n")
         self._file.flush()
         self._flushed = time.monotonic()
@@ -110,7 +112,9 @@ def read_trace(path: Path) -> Trace:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise TraceError(f"{path} cannot be read as a trace: {getattr(error, 'strerror', None) or 'it is no text'}") from None
+        raise TraceError(
+            f"{path} cannot be read as a trace: {getattr(error, 'strerror', None) or 'it is no text'}"
+        ) from None
     complete = text.endswith("\n")
     lines = text.splitlines()
     if not lines:
@@ -126,7 +130,9 @@ def read_trace(path: Path) -> Trace:
                 break
             raise TraceError(f"{path}, line {number} is not a record") from None
         if record.kind not in KINDS or record.seq != len(records):
-            raise TraceError(f"{path}, line {number}: expected record {len(records)} of a known kind, got {line[:60]!r}")
+            raise TraceError(
+                f"{path}, line {number}: expected record {len(records)} of a known kind, got {line[:60]!r}"
+            )
         records.append(record)
     return Trace(header, records)
 

@@ -16,6 +16,7 @@ from worldsim.action import Action, MouseAccumulator
 from worldsim.camera import Pose
 from worldsim.loader import find_spawn, note_for, open_played
 from worldsim.session import Session, SessionSettings
+from worldsim.source.source_world import SourceWorld
 
 SPAWNS = ("entrance", "blue-door", "window")
 TICKS = 1200
@@ -36,7 +37,9 @@ class Human:
 
     def act(self) -> Action:
         while not self._plan:
-            self._think(self._session.frame.pose)
+            pose = self._session.frame.pose
+            assert pose is not None  # the true engine always knows
+            self._think(pose)
         yaw, pitch, walk, strafe, run = self._plan.popleft()
         self._yaw.add(yaw)
         self._pitch.add(pitch)
@@ -66,6 +69,7 @@ class Human:
     def _go(self, pose: Pose) -> None:
         """Turn towards a free place that can be seen, then walk there with small corrections."""
         world = self._session.played.world
+        assert isinstance(world, SourceWorld)
         for _ in range(50):
             angle, distance = float(self._rng.uniform(0, 360)), float(self._rng.uniform(1.2, 4.5))
             way = [

@@ -360,7 +360,9 @@ class Desktop:
             if self._card:
                 card = self._hud.key_card(width, height - bar)
                 self._renderer.upload_overlay("card", card)
-                self._renderer.draw_overlay("card", (width - card.get_width()) // 2, max(0, (height - bar - card.get_height()) // 2))
+                self._renderer.draw_overlay(
+                    "card", (width - card.get_width()) // 2, max(0, (height - bar - card.get_height()) // 2)
+                )
         if self._shot_wanted:
             self._save_screenshot()
         self._window.flip()

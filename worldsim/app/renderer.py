@@ -132,6 +132,5 @@ class Renderer:
 
     def _place(self, program: moderngl.Program, box: Box) -> None:
         width, height = self._size
-        program["place"].value = (  # type: ignore[union-attr]
-            2 * box.x / width - 1, 1 - 2 * (box.y + box.height) / height, 2 * box.width / width, 2 * box.height / height,
-        )  # fmt: skip
+        left, bottom = 2 * box.x / width - 1, 1 - 2 * (box.y + box.height) / height
+        program["place"].value = left, bottom, 2 * box.width / width, 2 * box.height / height  # type: ignore[union-attr]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 import moderngl
 import pygame
@@ -63,10 +64,8 @@ class Window:
         self.captured = wanted
 
     def toggle_fullscreen(self) -> None:
-        try:
+        with suppress(pygame.error):  # a display without a window manager may refuse; the window stays as it is
             pygame.display.toggle_fullscreen()
-        except pygame.error:
-            pass  # a display without a window manager may refuse; the window stays as it is
 
     def flip(self) -> None:
         pygame.display.flip()

@@ -12,7 +12,9 @@ from worldsim.errors import CheckpointError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--promote", metavar="RUN", help="ship a run's checkpoint, if its scores beat the shipped one's")
+    parser.add_argument(
+        "--promote", metavar="RUN", help="ship a run's checkpoint, if its scores beat the shipped one's"
+    )
     parser.add_argument("--as", dest="name", help="the shipped name (default: the run's)")
 
 
@@ -26,7 +28,9 @@ def run(args: argparse.Namespace) -> int:
         stages = ", ".join(f"{p['stage']} {p['steps']} steps" for p in info.provenance)
         rows.append({"name": name, "scene": info.scene.name, "steps": info.sampler.steps, "sha256": checkpoint.sha256,
                      "spawns": [s.name for s in info.spawns], "scores": info.scores})  # fmt: skip
-        lines.append(f"{name:16} scene {info.scene.name}, {info.sampler.steps} steps, {len(info.spawns)} spawns; {stages}")
+        lines.append(
+            f"{name:16} scene {info.scene.name}, {info.sampler.steps} steps, {len(info.spawns)} spawns; {stages}"
+        )
     report(args, {"checkpoints": rows}, "\n".join(lines) or "no checkpoints")
     return 0
 

@@ -48,10 +48,10 @@ def run(args: argparse.Namespace) -> int:
     if args.save:
         write_info(checkpoint.path, replace(info, scores={**info.scores, "quality": figures}))
     lines = [f"{'tick':>6} {'PSNR dB':>8} {'copy-last':>10} {'sharpness':>10}"]
-    lines += [
-        f"{h:>6} {figures['psnr_db'][h]:8.2f} {figures['copy_last_psnr_db'][h]:10.2f} {figures['sharpness_by_tick'][h]:10.2f}"
-        for h in figures["psnr_db"]
-    ]
-    lines.append(f"codec {figures['codec_psnr_db']} dB, mean frame {figures['mean_frame_psnr_db']} dB, {figures['seconds']} s")
+    copy, sharp = figures["copy_last_psnr_db"], figures["sharpness_by_tick"]
+    lines += [f"{h:>6} {psnr:8.2f} {copy[h]:10.2f} {sharp[h]:10.2f}" for h, psnr in figures["psnr_db"].items()]
+    lines.append(
+        f"codec {figures['codec_psnr_db']} dB, mean frame {figures['mean_frame_psnr_db']} dB, {figures['seconds']} s"
+    )
     report(args, figures, "\n".join(lines))
     return 0

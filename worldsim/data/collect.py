@@ -46,13 +46,13 @@ def play_episode(world, seed: int, ticks: int) -> Episode:
     """One episode of the varied player in a SourceWorld."""
     player = RandomPlayer(world.scene, world.dynamics, seed)
     state, frame = world.at(player.start_pose())
-    frames, actions, poses = [frame.pixels], [world.scene.action_space.idle.values], [frame.pose.as_tuple()]
+    frames, actions, poses = [frame.pixels], [world.scene.action_space.idle.values], [state.pose.as_tuple()]
     for _ in range(ticks - 1):
         action = player.act(state.pose)
         state, frame = advance(world, state, action)
         frames.append(frame.pixels)
         actions.append(action.values)
-        poses.append(frame.pose.as_tuple())
+        poses.append(state.pose.as_tuple())
     return Episode(
         np.stack(frames), np.array(actions, np.int16), np.array(poses), scene_hash(world.scene), seed
     )

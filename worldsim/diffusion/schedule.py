@@ -11,7 +11,9 @@ from torch import Tensor
 STEP_LEVELS = {1: (1.0,), 2: (1.0, 0.5), 4: (1.0, 0.75, 0.5, 0.25)}
 """Levels at which a sampler of so many steps calls the network; after the last it goes to 0."""
 
-CONTEXT_LEVEL = 0.1  # noise on history at play: low enough to keep detail, high enough to forgive the model's own errors
+CONTEXT_LEVEL = (
+    0.1  # noise on history at play: low enough to keep detail, high enough to forgive the model's own errors
+)
 
 
 def add_noise(x0: Tensor, noise: Tensor, level: Tensor) -> Tensor:

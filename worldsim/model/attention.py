@@ -14,7 +14,6 @@ from worldsim.kernels.rms_modulate import rms_modulate
 from worldsim.model.layers import RotarySplit, SwiGlu
 
 
-
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Softmax attention, q (F, heads, N, d) over k, v (F, heads, M, d).
 
@@ -26,6 +25,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-1, -2))
             return torch.matmul(scores.softmax(dim=-1), v)
     return F.scaled_dot_product_attention(q, k, v)
+
 
 MODULATIONS = 6  # scale, shift and gate of attention and of feed-forward
 
@@ -46,7 +46,7 @@ class Block(nn.Module):
     def queries_keys_values(
         self, x: Tensor, modulation: Tensor, cos: Tensor, sin: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """x (F, N, D), modulation (F, 6, 1, D), tables (F, 1, N, pairs) -> three of (F, heads, N, d), rotated in space."""
+        """x (F, N, D), modulation (F, 6, 1, D), tables (F, 1, N, pairs) -> three (F, heads, N, d), turned in space."""
         frames, tokens, width = x.shape
         h = rms_modulate(x, modulation[:, 0], modulation[:, 1])
         q, k, v = self.qkv(h).view(frames, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)

@@ -45,7 +45,7 @@ class Embedded:
 
 
 class RayGrid(nn.Module):
-    """World angles and directions of each token's ray for a look. Without a camera: the grid itself, as small angles."""
+    """World angles of each token's ray for a look. Without a camera: the grid itself, as small angles."""
 
     rays: Tensor
 

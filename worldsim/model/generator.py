@@ -7,6 +7,7 @@ clip at once, every frame over its own context: training. A test holds them equa
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -92,6 +93,10 @@ class Generator(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
+    @property
+    def _layers(self) -> list[Block]:
+        return cast(list[Block], self.blocks)
+
     def modulate(self, embedded: Embedded, level: Tensor) -> Modulated:
         """The adaLN numbers of frames (F,) at noise levels (F,)."""
         vector = nn.functional.silu(self.condition.with_level(embedded, level))
@@ -99,9 +104,7 @@ class Generator(nn.Module):
         modulation = self.condition_modulation(vector).view(-1, self.config.depth, MODULATIONS, 1, width)
         return Modulated(level, modulation.transpose(0, 1), self.condition_final(vector).view(-1, 2, 1, width))
 
-    def denoise(
-        self, x: Tensor, modulated: Modulated, embedded: Embedded, past: tuple[Tensor, Tensor] | None
-    ) -> Pass:
+    def denoise(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: tuple[Tensor, Tensor] | None) -> Pass:
         """One pass over new frames x (F, N, C) at the noise levels of `modulated`.
 
         past: an assembled context, each (layers, F, heads, M, d); None for a start picture, which is its own past.
@@ -109,7 +112,7 @@ class Generator(nn.Module):
         level, modulation, final = modulated.level, modulated.blocks, modulated.final
         h = self._enter(x, level, embedded)
         keys, values = [], []
-        for i, block in enumerate(self.blocks):
+        for i, block in enumerate(self._layers):
             q, k, v = block.queries_keys_values(h, modulation[i], embedded.cos, embedded.sin)
             keys.append(k)
             values.append(v)
@@ -145,7 +148,7 @@ class Generator(nn.Module):
         made = self.modulate(embedded_noisy, flat_noisy_level)
         h = self._enter(x, flat_level, embedded)
         g = self._enter(x_noisy, flat_noisy_level, embedded_noisy)
-        for i, block in enumerate(self.blocks):
+        for i, block in enumerate(self._layers):
             q, k, v = block.queries_keys_values(h, seen.blocks[i], embedded.cos, embedded.sin)
             qn, kn, vn = block.queries_keys_values(g, made.blocks[i], embedded_noisy.cos, embedded_noisy.sin)
             past_k, past_v = self._gather(k, v, batch)
@@ -199,7 +202,9 @@ class Generator(nn.Module):
             slots = [sink.expand(-1, count, -1, -1, -1)]
             for back in range(window, 0, -1):  # the frame so many before
                 stand_in = first.expand(-1, min(back, count - 1), -1, -1, -1)
-                slots.append(torch.cat([sink, stand_in, torch.cat([first, later], 1)[:, : max(0, count - 1 - back)]], 1))
+                slots.append(
+                    torch.cat([sink, stand_in, torch.cat([first, later], 1)[:, : max(0, count - 1 - back)]], 1)
+                )
             return torch.stack(slots, dim=3)  # (B, count, heads, slots, N, d)
 
         return self.split.rotate_time(pick(k), cos, sin).flatten(3, 4), pick(v).flatten(3, 4)

@@ -1,4 +1,4 @@
-"""Odometry: how far the next action will carry the player, as the network believes. Walls are learned, not simulated."""
+"""Odometry: how far the next action will carry the player, as the network believes. Walls are learned."""
 
 from __future__ import annotations
 

@@ -192,7 +192,11 @@ def _doorway(mesh: _Mesh, source: RoomsSource, door: Doorway) -> None:
     through_y = b1 - b0 < a1 - a0
     mesh.quad((a0, b0, 0), (a1 - a0, 0, 0), (0, b1 - b0, 0), door.colour, Material.PLAIN, room)
     mesh.quad((a0, b1, door.height), (a1 - a0, 0, 0), (0, b0 - b1, 0), door.colour, Material.PLAIN, room)
-    jambs = [((a0, b0, 0), (1, 0, 0)), ((a1, b0, 0), (-1, 0, 0))] if through_y else [((a0, b0, 0), (0, 1, 0)), ((a0, b1, 0), (0, -1, 0))]
+    jambs = (
+        [((a0, b0, 0), (1, 0, 0)), ((a1, b0, 0), (-1, 0, 0))]
+        if through_y
+        else [((a0, b0, 0), (0, 1, 0)), ((a0, b1, 0), (0, -1, 0))]
+    )
     depth = (0, b1 - b0, 0) if through_y else (a1 - a0, 0, 0)
     for origin, normal in jambs:
         _facing(mesh, origin, np.array(depth, float), (0, 0, door.height), normal, colour=door.colour,
@@ -257,9 +261,23 @@ def _window(mesh: _Mesh, source: RoomsSource, window: Window) -> None:
     mesh.quad(corner, right * w, (0, 0, h), (0.75, 0.86, 1.0), Material.SKY, number, uv=(0, 0, 1, 1))
     bar, depth, white = 0.07, 0.06, (0.93, 0.92, 0.9)
     for across in (-w / 2, 0.0, w / 2):
-        _bar(mesh, centre + along * across, along * bar / 2 + np.array([0, 0, h / 2 + bar / 2]), normal * depth, white, number)
+        _bar(
+            mesh,
+            centre + along * across,
+            along * bar / 2 + np.array([0, 0, h / 2 + bar / 2]),
+            normal * depth,
+            white,
+            number,
+        )
     for up in (-h / 2, 0.12 * h, h / 2):
-        _bar(mesh, centre + np.array([0, 0, up]), along * w / 2 + np.array([0, 0, bar / 2]), normal * depth, white, number)
+        _bar(
+            mesh,
+            centre + np.array([0, 0, up]),
+            along * w / 2 + np.array([0, 0, bar / 2]),
+            normal * depth,
+            white,
+            number,
+        )
 
 
 def _bar(mesh: _Mesh, centre: np.ndarray, half: np.ndarray, depth: np.ndarray, colour, room: int) -> None:

@@ -6,6 +6,7 @@ Knows geometry and light, nothing of time: give it a pose and it returns the pic
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import moderngl
@@ -99,7 +100,7 @@ class SceneEngine:
         self._program["fog_colour"].value = source.fog  # type: ignore[union-attr]
         self._program["fog_per_m"].value = source.fog_per_m  # type: ignore[union-attr]
 
-    def _set(self, name: str, rows: list[tuple[float, ...]], size: int) -> None:
+    def _set(self, name: str, rows: Sequence[tuple[float, ...]], size: int) -> None:
         """Fill a uniform array of `size` with `rows`, the rest with zeros."""
         uniform = self._program[name]
         data = np.zeros((size, uniform.dimension), dtype="f4")  # type: ignore[union-attr]
@@ -110,7 +111,7 @@ class SceneEngine:
 
 def _headless_context() -> moderngl.Context:
     try:
-        return moderngl.create_context(standalone=True, backend="egl", require=330)  # type: ignore[call-arg]
+        return moderngl.create_context(standalone=True, backend="egl", require=330)  # type: ignore[call-arg, arg-type]
     except Exception as error:  # moderngl raises bare Exceptions of many kinds
         raise DisplayError(
             f"no OpenGL 3.3 context could be made through EGL ({error}); on Debian install libegl1 and libgl1"

@@ -77,7 +77,9 @@ class Request:
     clip_frames: int | None = None
 
     def __post_init__(self) -> None:
-        require(self.clip_frames is None or self.clip_frames >= 2, f"clip_frames must be at least 2, got {self.clip_frames}")
+        require(
+            self.clip_frames is None or self.clip_frames >= 2, f"clip_frames must be at least 2, got {self.clip_frames}"
+        )
 
 
 def train(request: Request, config: TrainConfig) -> dict[str, float]:
@@ -92,7 +94,9 @@ def train(request: Request, config: TrainConfig) -> dict[str, float]:
         stage: Stage = _codec_stage(request, preset, codec, base, writer)
     else:
         stage = _generator_stage(request, preset, codec, base, writer)
-    trainer = Trainer(stage, replace(config, bf16=preset.bf16), request.folder / request.stage, request.resume, request.quiet)
+    trainer = Trainer(
+        stage, replace(config, bf16=preset.bf16), request.folder / request.stage, request.resume, request.quiet
+    )
     writer.trainer = trainer
     return trainer.run()
 
@@ -143,7 +147,9 @@ def _base(request: Request) -> Checkpoint | None:
         if (folder / "world.yaml").is_file():
             found = open_checkpoint(str(folder))
             if found.info.scene_sha256 != scene_hash(request.scene):
-                raise CheckpointError(f"{folder} was trained on another version of {request.scene.name}; use --fresh or --name")
+                raise CheckpointError(
+                    f"{folder} was trained on another version of {request.scene.name}; use --fresh or --name"
+                )
             return found
     return None
 
@@ -161,7 +167,9 @@ def _codec(request: Request, base: Checkpoint | None) -> Codec:
     return codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def _codec_stage(request: Request, preset: Preset, codec: Codec, base: Checkpoint | None, writer: _Writer) -> CodecStage:
+def _codec_stage(
+    request: Request, preset: Preset, codec: Codec, base: Checkpoint | None, writer: _Writer
+) -> CodecStage:
     files = list_episodes(request.data, "train")
     frames, total = [], 0
     for file in tqdm(files, desc="read frames", unit="episode", disable=request.quiet):

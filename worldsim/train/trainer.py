@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -51,7 +51,9 @@ class Stage(Protocol):
     """What a training stage supplies."""
 
     name: str
-    model: nn.Module
+
+    @property
+    def model(self) -> nn.Module: ...
 
     def loss(self, step_seed: int, step: int) -> tuple[Tensor, dict[str, float]]:
         """The loss of one step on its own batch, and numbers worth logging."""
@@ -186,7 +188,7 @@ class Trainer:
                     self._ema[name].copy_(tensors[f"ema.{name}"])
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise CheckpointError(
-                f"{self.folder} cannot be resumed ({error}); give the settings it was begun with, or train without --resume"
+                f"{self.folder} cannot be resumed ({error}); give the settings it was begun with, or leave out --resume"
             ) from None
         for i, optimiser in enumerate(self._optimisers):
             own = optimiser.state_dict()
@@ -206,7 +208,7 @@ class Trainer:
 class swapped_weights:
     """Within the context, parameters hold other values; afterwards their own again."""
 
-    def __init__(self, params: dict[str, Tensor], values: dict[str, Tensor]) -> None:
+    def __init__(self, params: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
         self._params, self._values = params, values
 
     def __enter__(self) -> None:
@@ -217,7 +219,7 @@ class swapped_weights:
         self._fill(self._own)
 
     @torch.no_grad()
-    def _fill(self, values: dict[str, Tensor]) -> None:
+    def _fill(self, values: Mapping[str, Tensor]) -> None:
         for name, param in self._params.items():
             param.copy_(values[name])
 
@@ -240,7 +242,7 @@ def _on_interrupt(handler: Callable[..., None]):
 
 
 def best_threads() -> int:
-    """Torch threads for training, by a short measurement: two threads collapse beside other work, so ask the machine."""
+    """Torch threads for training, by a short measurement: two of them collapse beside other work."""
     x, w = torch.randn(4096, 256), torch.randn(512, 256)
     x, w = x.bfloat16(), w.bfloat16()
     best, best_s = 1, float("inf")
