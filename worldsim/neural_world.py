@@ -101,7 +101,7 @@ class NeuralWorld:
         look = self._scene.camera.turn(
             state.look, self._space.degrees(action, "yaw"), self._space.degrees(action, "pitch")
         )
-        position = self._move(state, memory, action, look)
+        position = self._move(state, action, look)
         prepared = self._rollout.prepare(self._condition(action, look, position))
         tick = state.tick + 1
         x = yield from self._rollout.denoising(memory, prepared, self._noise(state.seed, tick, 0))
@@ -112,6 +112,11 @@ class NeuralWorld:
     def settle(self, state: NeuralState) -> None:
         """Write the newest frame's keys and values now rather than at the start of the next tick."""
         self._memory(state)
+
+    def shed(self, state: NeuralState) -> None:
+        """Keep the context's frames, which neighbouring states share, but not their assembled copy."""
+        if state.put.memory is not None:
+            state.put.memory.shed()
 
     def enter(self, seed: int, moments: list[Moment]) -> NeuralState:
         """Re-encode the last frames and cache them afresh (LongLive's KV re-cache): the first fills the context."""
@@ -153,13 +158,13 @@ class NeuralWorld:
             put.before = put.prepared = None
         return put.memory
 
-    def _move(self, state: NeuralState, memory: Memory, action: Action, look: Look) -> tuple[float, float] | None:
+    def _move(self, state: NeuralState, action: Action, look: Look) -> tuple[float, float] | None:
         """The believed position after the action, kept inside the scene's bounds."""
         if state.position is None:
             return None
         yaw = torch.tensor([math.radians(look.yaw_deg % 360.0)])
         here = torch.tensor([state.position])
-        by = self._rollout.displacement(memory, self._scaled(action), here, yaw)[0].tolist()
+        by = self._rollout.displacement(self._scaled(action), here, yaw)[0].tolist()
         x0, y0, x1, y1 = self._bounds
         return min(max(state.position[0] + by[0], x0), x1), min(max(state.position[1] + by[1], y0), y1)
 

@@ -16,18 +16,30 @@ from worldsim.diffusion.schedule import CONTEXT_LEVEL, add_noise
 from worldsim.model.condition import Condition, Embedded
 from worldsim.model.context import Context
 from worldsim.model.generator import Generator, Modulated, Pass
+from worldsim.model.layers import RotarySplit
 from worldsim.world import finish
 
 PausedPasses = Paused[None, None, Tensor]
 
 
-@dataclass(frozen=True)
 class Memory:
-    """What a rollout keeps between frames: the context, its assembled form, and the newest frame's features."""
+    """What a rollout keeps between frames: the context. Its assembled form is made when needed and may be let go."""
 
-    context: Context
-    assembled: tuple[Tensor, Tensor]
-    features: Tensor
+    def __init__(self, context: Context, split: RotarySplit) -> None:
+        self.context = context
+        self._split = split
+        self._assembled: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def assembled(self) -> tuple[Tensor, Tensor]:
+        """Keys rotated by slot, and values, for the next frame; see Context.assembled."""
+        if self._assembled is None:
+            self._assembled = self.context.assembled(self._split)
+        return self._assembled
+
+    def shed(self) -> None:
+        """Let go of what can be made again."""
+        self._assembled = None
 
 
 @dataclass(frozen=True)
@@ -62,12 +74,12 @@ class Rollout:
     def begin(self, latent: Tensor, prepared: Prepared, noise: Tensor) -> Memory:
         """Memory of a start picture (B, N, C): it fills every slot."""
         made = self._write(latent, prepared, noise, None)
-        return self._remember(Context.filled(made.keys, self.generator.config.window), made.features)
+        return self.remember(Context.filled(made.keys, self.generator.config.window))
 
     @torch.no_grad()
-    def displacement(self, memory: Memory, action: Tensor, position: Tensor, yaw: Tensor) -> Tensor:
+    def displacement(self, action: Tensor, position: Tensor, yaw: Tensor) -> Tensor:
         """How far the action carries the player, in metres (B, 2), as the network believes."""
-        return self.generator.odometry(memory.features, action, position, yaw)
+        return self.generator.odometry(action, position, yaw)
 
     def denoising(self, memory: Memory, prepared: Prepared, noise: Tensor) -> PausedPasses:
         """The next frame's clean latent (B, N, C) from pure noise, pausing after each pass."""
@@ -86,14 +98,17 @@ class Rollout:
     def commit(self, memory: Memory, latent: Tensor, prepared: Prepared, noise: Tensor) -> Memory:
         """Memory with this frame as the newest: the pass that writes its keys and values."""
         made = self._write(latent, prepared, noise, memory.assembled)
-        return self._remember(memory.context.pushed(made.keys), made.features)
+        return self.remember(memory.context.pushed(made.keys))
 
     def _write(self, latent: Tensor, prepared: Prepared, noise: Tensor, past: tuple[Tensor, Tensor] | None) -> Pass:
         x = add_noise(latent, noise, prepared.commit.level[:, None, None])
         return self.generator.denoise(x, prepared.commit, prepared.embedded, past)
 
-    def _remember(self, context: Context, features: Tensor) -> Memory:
-        return Memory(context, context.assembled(self.generator.split), features)
+    def remember(self, context: Context) -> Memory:
+        """A context, assembled for the next frame."""
+        memory = Memory(context, self.generator.split)
+        _ = memory.assembled  # in the slack of this tick rather than at the start of the next
+        return memory
 
 
 @dataclass(frozen=True)
@@ -133,9 +148,7 @@ def follow(rollout: Rollout, course: Course, generator: torch.Generator) -> tupl
             position, latent = course.position[:, tick], course.latents[:, tick]
             prepared = prepare(tick)
         else:
-            position = position + rollout.displacement(
-                memory, course.action[:, tick], position, course.look[:, tick, 0]
-            )
+            position = position + rollout.displacement(course.action[:, tick], position, course.look[:, tick, 0])
             prepared = prepare(tick)
             latent = rollout.next_latent(memory, prepared, noise())
             latents.append(latent)

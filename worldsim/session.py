@@ -283,6 +283,8 @@ class Session:
         before = self._past[-1]
         if before.frame.tick % KEEP_EVERY and len(self._past) > 1 and self._past[-2].played is before.played:
             before.state = None  # rebuilt from an earlier whole state if ever needed
+        else:
+            before.played.world.shed(before.state)
         self._past.append(Past(frame, action, mark, self.played.world.thin(state), state, self.played))
         longest = int(self.settings.rewind_s * self.scene.tick_hz)
         while len(self._past) > longest and self._past[0].state is not None:

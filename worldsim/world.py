@@ -71,6 +71,10 @@ class World(Protocol):
         """Do now the work that a state has put off; the state's value does not change."""
         ...
 
+    def shed(self, state: State) -> None:
+        """Free what a state that is only kept can make again; its value does not change."""
+        ...
+
     def enter(self, seed: int, moments: list[Moment]) -> State:
         """The state of the last of these moments, made from pictures alone: for swapping worlds in mid-play."""
         ...

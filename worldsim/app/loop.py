@@ -50,7 +50,7 @@ class WindowSettings:
 
 
 @dataclass
-class Played:
+class Summary:
     """What a desktop session did, for `--json` and tests."""
 
     ticks: int = 0
@@ -72,7 +72,7 @@ class Desktop:
         self._window = Window(settings.size, "worldsim")
         self._renderer = Renderer(self._window.gl)
         self._hud = Hud()
-        self.played = Played(first_window_s=time.perf_counter() - self._begun)
+        self.played = Summary(first_window_s=time.perf_counter() - self._begun)
         self._status = Status(checkpoint=engine_settings.checkpoint)
         self._scene: Scene | None = None
         self._input: Input | None = None
@@ -96,7 +96,7 @@ class Desktop:
         self._draw()  # the loading screen, before the engine costs anything
         self._engine = EngineProcess(engine_settings)
 
-    def run(self) -> Played:
+    def run(self) -> Summary:
         """Until the window is closed. Raises WorldsimError if the engine could not go on."""
         self._running = True
         try:

@@ -63,6 +63,17 @@ class Latents:
         index = torch.from_numpy(np.stack(rows))
         return Clips(self.latents[index].float(), self.action[index], self.look[index], self.position[index])
 
+    def draw_frames(self, rng: np.random.Generator, count: int) -> Clips:
+        """Unrelated single frames, as clips of one."""
+        index = torch.from_numpy(rng.integers(len(self.latents), size=(count, 1)))
+        return Clips(self.latents[index].float(), self.action[index], self.look[index], self.position[index])
+
+    def draw_ticks(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
+        """Indices (count,) of frames before and after one tick, within an episode."""
+        after = rng.integers(1, len(self.latents), size=count)
+        after += np.isin(after, self.starts)  # the first frame of an episode has none before it
+        return torch.from_numpy(after - 1), torch.from_numpy(after)
+
 
 def load_latents(codec: Codec, codec_hash: str, data: Path, split: str, space: ActionSpace, quiet: bool = False) -> Latents:
     """Latents of a split under this codec, encoding what is not yet on disk. Raises DataError."""

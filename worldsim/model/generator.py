@@ -63,11 +63,9 @@ class Modulated:
 
 @dataclass(frozen=True)
 class Pass:
-    """What one pass over a frame yields: the clean latent it believes in (F, N, C), its pooled features (F, D),
-    and its keys and values."""
+    """What one pass over a frame yields: the clean latent it believes in (F, N, C), and its keys and values."""
 
     latent: Tensor
-    features: Tensor
     keys: FrameKeys
 
 
@@ -88,7 +86,7 @@ class Generator(nn.Module):
             Block(config.width, config.heads, config.hidden, self.split) for _ in range(config.depth)
         )
         self.token_out = nn.Linear(config.width, shape.channels)
-        self.odometry = Odometry(config.width, shape.actions, shape.step_m)
+        self.odometry = Odometry(shape.actions, shape.step_m)
         for layer in (self.condition_modulation, self.condition_final, self.token_out):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -121,8 +119,7 @@ class Generator(nn.Module):
             else:
                 past_k, past_v = past[0][i], past[1][i]
             h = block.attend(h, modulation[i], q, torch.cat([past_k, k], dim=2), torch.cat([past_v, v], dim=2))
-        latent, features = self._leave(h, x, level, final)
-        return Pass(latent, features, FrameKeys(torch.stack(keys), torch.stack(values)))
+        return Pass(self._leave(h, x, level, final), FrameKeys(torch.stack(keys), torch.stack(values)))
 
     def clip(
         self,
@@ -137,7 +134,7 @@ class Generator(nn.Module):
         clean (B, 1 + T, N, C), the sink first, with levels (B, 1 + T); noisy (B, T - 1, N, C), frames 1 to T - 1,
         with levels (B, T - 1); condition over B * (1 + T) frames. Noisy frame i sees the sink, clean frames i - window
         to i - 1 (frame 0 standing in for any before it) and itself; clean frames likewise. Returns the predicted
-        clean latents of the noisy frames (B, T - 1, N, C) and the features of the clean frames (B, 1 + T, D).
+        clean latents of the noisy frames (B, T - 1, N, C) and of the clean ones (B, 1 + T, N, C).
         """
         batch, count, tokens, channels = clean.shape
         embedded = self.condition.embed(condition)
@@ -156,23 +153,23 @@ class Generator(nn.Module):
             h = block.attend(h, seen.blocks[i], q, torch.cat([seen_k, k], 2), torch.cat([seen_v, v], 2))
             past_k, past_v = past_k[:, 2:].flatten(0, 1), past_v[:, 2:].flatten(0, 1)
             g = block.attend(g, made.blocks[i], qn, torch.cat([past_k, kn], 2), torch.cat([past_v, vn], 2))
-        _, features = self._leave(h, x, flat_level, seen.final)
-        latent, _ = self._leave(g, x_noisy, flat_noisy_level, made.final)
-        return latent.view(batch, count - 2, tokens, channels), features.view(batch, count, -1)
+        seen_latent = self._leave(h, x, flat_level, seen.final).view(batch, count, tokens, channels)
+        made_latent = self._leave(g, x_noisy, flat_noisy_level, made.final)
+        return made_latent.view(batch, count - 2, tokens, channels), seen_latent
 
     def _enter(self, x: Tensor, level: Tensor, embedded: Embedded) -> Tensor:
         """Noisy latents (F, N, C) -> tokens (F, N, D), at unit variance whatever the level."""
         scale = (level.square() + (1 - level).square()).rsqrt()[:, None, None]
         return self.token_in(x * scale) + embedded.tokens
 
-    def _leave(self, h: Tensor, x: Tensor, level: Tensor, final: Tensor) -> tuple[Tensor, Tensor]:
-        """Predicted clean latent, with the share of x that the best linear guess keeps (EDM's c_skip and c_out on
-        this path), and mean features."""
+    def _leave(self, h: Tensor, x: Tensor, level: Tensor, final: Tensor) -> Tensor:
+        """Predicted clean latent, with the share of x that the best linear guess keeps (c_skip and c_out of EDM,
+        Karras et al. 2022, on this path)."""
         h = nn.functional.rms_norm(h, (h.shape[-1],), eps=1e-6)
         s = level[:, None, None]
         variance = s.square() + (1 - s).square()
         out = self.token_out(h * (1 + final[:, 0]) + final[:, 1])
-        return (1 - s) / variance * x + s * variance.rsqrt() * out, h.mean(dim=1)
+        return (1 - s) / variance * x + s * variance.rsqrt() * out
 
     def _own_past(self, k: Tensor) -> Tensor:
         """A start picture's keys in every slot of its own context: (F, heads, (1 + window) * N, d)."""

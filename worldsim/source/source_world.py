@@ -59,6 +59,9 @@ class SourceWorld:
     def settle(self, state: SourceState) -> None:
         """Nothing is ever put off."""
 
+    def shed(self, state: SourceState) -> None:
+        """There is nothing to free."""
+
     def enter(self, seed: int, moments: list[Moment]) -> SourceState:
         """Go on at the pose of the last moment, out of any wall a dream may have walked into."""
         frame = moments[-1].frame

@@ -19,6 +19,8 @@ from worldsim.model.generator import Generator
 SINK_DROP = 0.3
 POSE_DROP = 0.1
 ODOMETRY_WEIGHT = 2.0
+PLACE_WEIGHT = 0.5
+HISTORY_WEIGHT = 0.25
 
 
 class ForcingStage:
@@ -40,39 +42,66 @@ class ForcingStage:
 
     def loss(self, step_seed: int, step: int) -> tuple[Tensor, dict[str, float]]:
         rng = np.random.Generator(np.random.Philox(key=step_seed))
+        generator = torch.Generator().manual_seed(step_seed)
         clips = self._latents.draw(rng, self._batch, self._frames)
-        return self.clip_loss(clips, clips.latents, torch.Generator().manual_seed(step_seed))
+        return self.total_loss(clips, clips.latents, rng, generator)
+
+    def total_loss(
+        self, clips: Clips, history: Tensor, rng: np.random.Generator, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The clips' loss from `history` (B, 1 + T, N, C), true or dreamed, with the place and odometry losses."""
+        denoise, numbers = self.clip_loss(clips, history, generator)
+        place = self.place_loss(rng, generator)
+        drift = self.odometry_loss(rng)
+        numbers |= {"place": float(place.detach()), "odometry": float(drift.detach())}
+        return denoise + PLACE_WEIGHT * place + ODOMETRY_WEIGHT * drift, numbers
 
     def clip_loss(self, clips: Clips, history: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Loss of predicting the true frames of `clips` from `history` (B, 1 + T, N, C), true or dreamed."""
+        """Loss of predicting the true frames of `clips` from noised history.
+
+        The history's own frames are denoised too: where they carry much noise that is teaching for nothing.
+        """
         batch, count = history.shape[:2]
         history_level = history_levels(batch, count, generator)
         clean = add_noise(history, torch.randn(history.shape, generator=generator), history_level[..., None, None])
         truth = clips.latents[:, 2:]
-        level = draw_levels((batch, count - 2), generator)
+        level = draw_levels((batch, count - 2), generator, pure=0.4)
         noisy = add_noise(truth, torch.randn(truth.shape, generator=generator), level[..., None, None])
         posed = (torch.rand(batch, generator=generator) >= POSE_DROP).float()
-        made, features = self.model.clip(clean, history_level, noisy, level, clips.condition(posed))
-        error = (made.float() - truth).square()
-        frame_error = (error * self._latents.channel_weight).mean(dim=(2, 3))
+        made, seen = self.model.clip(clean, history_level, noisy, level, clips.condition(posed))
+        frame_error = self._frame_error(made, truth)
         denoise = (frame_error * loss_weight(level)).mean()
-        drift = self._odometry_error(clips, features, posed)
+        again = (self._frame_error(seen, clips.latents) * loss_weight(history_level) * (history_level > 0.2)).mean()
         light = (history_level[:, 2:] < 0.3) & (level > 0.9)
         start = float(frame_error.detach()[light].mean()) if bool(light.any()) else float("nan")
-        numbers = {"denoise": float(denoise.detach()), "odometry": float(drift.detach()), "from_noise": start}
-        return denoise + ODOMETRY_WEIGHT * drift, numbers
+        return denoise + HISTORY_WEIGHT * again, {"denoise": float(denoise.detach()), "from_noise": start}
 
-    def _odometry_error(self, clips: Clips, features: Tensor, posed: Tensor) -> Tensor:
-        """Squared error of predicted displacements, in steps of the longest length, over clips with poses."""
-        before, after = slice(1, -1), slice(2, None)
+    def place_loss(self, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
+        """Loss of dreaming single frames from their pose alone: where the network learns the plan of the place.
+
+        Frames of a clip look alike; so many unrelated ones teach the plan at a fraction of the cost.
+        """
+        frames = self._latents.draw_frames(rng, 4 * self._batch)
+        truth = frames.latents[:, 0]
+        level = draw_levels((len(truth),), generator, pure=0.7)
+        x = add_noise(truth, torch.randn(truth.shape, generator=generator), level[:, None, None])
+        embedded = self.model.condition.embed(frames.condition(torch.ones(len(truth))))
+        made = self.model.denoise(x, self.model.modulate(embedded, level), embedded, None).latent
+        return (self._frame_error(made[:, None], truth[:, None])[:, 0] * loss_weight(level)).mean()
+
+    def odometry_loss(self, rng: np.random.Generator, count: int = 2048) -> Tensor:
+        """Squared error of predicted displacements, in steps of the longest length, over ticks of all episodes."""
+        before, after = self._latents.draw_ticks(rng, count)
         with torch.autocast("cpu", enabled=False):
             made = self.model.odometry(
-                features[:, before].float().flatten(0, 1), clips.action[:, after].flatten(0, 1),
-                clips.position[:, before].flatten(0, 1), clips.look[:, after, 0].flatten(),
-            )  # fmt: skip
-        true = (clips.position[:, after] - clips.position[:, before]).flatten(0, 1)
-        error = ((made - true) / self.model.odometry.step_m).square().mean(dim=-1).view(len(posed), -1)
-        return (error * posed[:, None]).mean()
+                self._latents.action[after], self._latents.position[before], self._latents.look[after, 0]
+            )
+            true = self._latents.position[after] - self._latents.position[before]
+            return ((made - true) / self.model.odometry.step_m).square().mean()
+
+    def _frame_error(self, made: Tensor, truth: Tensor) -> Tensor:
+        """Squared error of frames (B, T, N, C), each channel by what it costs in pixels: (B, T)."""
+        return ((made.float() - truth).square() * self._latents.channel_weight).mean(dim=(2, 3))
 
     def sample(self) -> np.ndarray | None:
         return self._picture()

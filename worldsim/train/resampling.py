@@ -30,9 +30,9 @@ class ResamplingStage(ForcingStage):
         clips = self._latents.draw(rng, self._batch, self._frames)
         generator = torch.Generator().manual_seed(step_seed)
         if rng.random() < TRUE_SHARE:
-            return self.clip_loss(clips, clips.latents, generator)
+            return self.total_loss(clips, clips.latents, rng, generator)
         history = self.dreamed_history(clips, generator)
-        loss, numbers = self.clip_loss(clips, history, generator)
+        loss, numbers = self.total_loss(clips, history, rng, generator)
         return loss, numbers | {"history_error": float((history - clips.latents).square().mean())}
 
     @torch.no_grad()
