@@ -176,7 +176,7 @@ class _Engine:
     def _advance(self, message: dict[str, Any]) -> None:
         arrived = time.monotonic()
         if self._replay is not None:
-            self._step_replay()
+            self._step_replay(message["id"])
             return
         ticked = self._session.advance(self._session.scene.action_space.check(message["action"], "action"))
         self._show(ticked.frame, ticked, id=message["id"])
@@ -231,10 +231,10 @@ class _Engine:
         _say(self._pipe, "note", text=f"replaying {path}")
         self._show(self._replay.session.frame, None)
 
-    def _step_replay(self) -> None:
+    def _step_replay(self, id: int) -> None:
         frame = self._try(self._replay.step)
         if frame is not None:
-            self._show(frame, None)
+            self._show(frame, None, id)
             return
         replay, self._replay = self._replay, None
         same = replay.first_difference is None
@@ -242,7 +242,7 @@ class _Engine:
         _say(
             self._pipe, "replayed", ticks=replay.ticks, identical=same, text=f"replayed {replay.ticks} ticks, {verdict}"
         )
-        self._show(self._session.frame, None)
+        self._show(self._session.frame, None, id)
 
     def _load(self, name: str) -> None:
         """Begin to load a checkpoint in the background; play goes on."""

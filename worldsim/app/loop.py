@@ -272,7 +272,7 @@ class Desktop:
         self.played.draft = message["draft"]
         status.accepted, status.discarded = message["draft"]["accepted"], message["draft"]["discarded"]
         self._shown_look = look
-        if message["id"] is None:
+        if message["tick_ms"] is None:  # not made for an action: a reset, a rewind, a replayed frame
             self._newest_look = look
         else:
             self.played.ticks += 1
@@ -280,7 +280,7 @@ class Desktop:
             status.tick_ms.append(message["tick_ms"])
             self.played.tick_ms.append(message["tick_ms"])
             self._await_display = self._stamps.pop(message["id"], None)
-        if message["id"] == self._pending or message["replaying"]:
+        if message["id"] == self._pending:
             self._pending = None
         self._dirty = True
         if self._settings.ticks is not None and self.played.ticks >= self._settings.ticks:

@@ -1,0 +1,94 @@
+"""The engine process, spoken to as the window speaks to it."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from worldsim.engine import EngineProcess, EngineSettings
+
+
+class Wire:
+    """An engine and the messages it has sent."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self.engine = EngineProcess(settings)
+        self.seen: list[dict] = []
+        self._id = 0
+
+    def until(self, wanted, seconds: float = 60.0) -> dict:
+        """The first message, from now on, that `wanted` accepts."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.engine.wait(0.1)
+            for message in self.engine.receive():
+                self.seen.append(message)
+                if wanted(message):
+                    return message
+        raise AssertionError(f"no such message; the last were {self.seen[-5:]}")
+
+    def advance(self, action) -> dict:
+        self._id += 1
+        self.engine.send("advance", action=list(action.values), id=self._id, period_s=0.05)
+        return self.until(lambda m: m["say"] == "frame" and m["id"] == self._id)
+
+
+@pytest.fixture
+def wire(checkpoint_folder):
+    wire = Wire(EngineSettings(str(checkpoint_folder), threads=1))
+    wire.until(lambda m: m["say"] == "frame")
+    yield wire
+    wire.engine.close()
+
+
+def test_an_engine_makes_the_frames_of_a_session_in_process(wire, played, checkpoint_folder, some_actions):
+    from worldsim.loader import find_spawn
+    from worldsim.session import Session, SessionSettings
+
+    session = Session(played, find_spawn(str(checkpoint_folder), None), SessionSettings("off"))
+    for action in some_actions[:10]:
+        message = wire.advance(action)
+        assert np.array_equal(wire.engine.pixels(message), session.advance(action).frame.pixels)
+
+
+def test_a_replay_comes_to_its_end_and_play_goes_on(wire, some_actions, tmp_path):
+    wire.advance(some_actions[0])
+    wire.engine.send("record", path=str(tmp_path / "a.jsonl"))
+    wire.until(lambda m: m["say"] == "recording")
+    for action in some_actions[1:6]:
+        last = wire.advance(action)
+    wire.engine.send("record", path=None)
+    wire.engine.send("replay", path=str(tmp_path / "a.jsonl"))
+    wire.until(lambda m: m["say"] == "frame" and m["replaying"])
+    for _ in range(7):
+        message = wire.advance(some_actions[0])
+    assert any(m["say"] == "replayed" and m["identical"] and m["ticks"] == 6 for m in wire.seen)
+    assert not message["replaying"] and message["tick"] == last["tick"]
+    assert wire.advance(some_actions[0])["tick"] == last["tick"] + 1
+
+
+def test_a_failed_swap_or_replay_leaves_the_session_running(wire, some_actions, tmp_path):
+    wire.advance(some_actions[0])
+    wire.engine.send("swap", checkpoint="nowhere")
+    assert "nowhere" in wire.until(lambda m: m["say"] == "note" and "not swapped" in m["text"])["text"]
+    (tmp_path / "bad.jsonl").write_text("nonsense\n")
+    wire.engine.send("replay", path=str(tmp_path / "bad.jsonl"))
+    wire.until(lambda m: m["say"] == "note" and "not a worldsim trace" in m["text"])
+    assert wire.advance(some_actions[1])["tick"] == 2
+
+
+def test_a_swap_happens_in_the_background_and_keeps_the_tick(wire, other_folder, some_actions):
+    for action in some_actions[:5]:
+        wire.advance(action)
+    wire.engine.send("swap", checkpoint=str(other_folder))
+    ready = wire.until(lambda m: m["say"] == "ready")
+    assert ready["checkpoint"] == str(other_folder)
+    assert wire.advance(some_actions[5])["tick"] == 6
+
+
+def test_an_engine_that_cannot_start_says_why():
+    wire = Wire(EngineSettings("nowhere"))
+    assert "no checkpoint is called 'nowhere'" in wire.until(lambda m: m["say"] == "fatal")["text"]
+    wire.engine.close()
