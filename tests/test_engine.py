@@ -62,7 +62,8 @@ def test_a_replay_comes_to_its_end_and_play_goes_on(wire, some_actions, tmp_path
     wire.engine.send("record", path=None)
     wire.engine.send("replay", path=str(tmp_path / "a.jsonl"))
     wire.until(lambda m: m["say"] == "frame" and m["replaying"])
-    for _ in range(7):
+    message = wire.advance(some_actions[0])
+    while message["replaying"]:
         message = wire.advance(some_actions[0])
     assert any(m["say"] == "replayed" and m["identical"] and m["ticks"] == 6 for m in wire.seen)
     assert not message["replaying"] and message["tick"] == last["tick"]
@@ -92,3 +93,16 @@ def test_an_engine_that_cannot_start_says_why():
     wire = Wire(EngineSettings("nowhere"))
     assert "no checkpoint is called 'nowhere'" in wire.until(lambda m: m["say"] == "fatal")["text"]
     wire.engine.close()
+
+
+def test_keys_meant_for_a_replay_do_not_change_the_session_behind_it(wire, some_actions, tmp_path):
+    wire.engine.send("record", path=str(tmp_path / "a.jsonl"))
+    for action in some_actions[:8]:
+        wire.advance(action)
+    wire.engine.send("record", path=None)
+    wire.engine.send("replay", path=str(tmp_path / "a.jsonl"))
+    wire.until(lambda m: m["say"] == "frame" and m["replaying"])
+    wire.advance(some_actions[0])
+    wire.engine.send("rewind", tick=2)
+    wire.until(lambda m: m["say"] == "frame" and not m["replaying"] and m["tick"] == 8)
+    assert wire.advance(some_actions[8])["tick"] == 9

@@ -15,7 +15,7 @@ LAYERS = [
     {"errors", "config", "__init__"},
     {"action", "camera"},
     {"scene"},
-    {"world", "trace"},
+    {"world", "trace", "machine"},
     {"kernels", "video"},
     {"model", "diffusion", "source", "player", "checkpoint", "speculation"},
     {"rollout", "actions", "data"},

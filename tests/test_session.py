@@ -184,3 +184,64 @@ def test_a_trace_of_another_version_of_a_checkpoint_is_refused(make, some_action
     path.write_text("\n".join([json.dumps(header), *lines[1:]]) + "\n")
     with pytest.raises(TraceError, match="another version"):
         Replay(read_trace(path), path)
+
+
+def swap(session: Session, folder) -> None:
+    spawn = find_spawn(str(folder), None)
+    session.swap(open_played(str(folder), threads=1), spawn, note_for(str(folder), spawn))
+
+
+def replays(session: Session, path) -> bool:
+    session.close()
+    return Replay(read_trace(path), path).run().identical
+
+
+def test_a_reset_after_a_swap_starts_at_the_new_worlds_spawn_and_replays(make, other_folder, some_actions, tmp_path):
+    session = make()
+    session.record(tmp_path / "a.jsonl")
+    digests(session, some_actions[:5])
+    swap(session, other_folder)
+    digests(session, some_actions[5:8])
+    session.reset()
+    assert (session.frame.pixels == find_spawn(str(other_folder), None).pixels).all()
+    digests(session, some_actions[8:12])
+    assert replays(session, tmp_path / "a.jsonl")
+
+
+def test_rewinding_across_a_swap_brings_back_the_old_worlds_spawn(make, checkpoint_folder, other_folder, some_actions):
+    session = make()
+    digests(session, some_actions[:5])
+    swap(session, other_folder)
+    digests(session, some_actions[5:8])
+    session.rewind(3)
+    session.reset()
+    assert (session.frame.pixels == find_spawn(str(checkpoint_folder), None).pixels).all()
+
+
+def test_a_swap_to_the_same_checkpoint_and_a_rewind_replay(make, checkpoint_folder, some_actions, tmp_path):
+    session = make()
+    session.record(tmp_path / "a.jsonl")
+    digests(session, some_actions[:20])
+    swap(session, checkpoint_folder)
+    digests(session, some_actions[20:28])
+    session.rewind(24)
+    digests(session, some_actions[28:34])
+    assert replays(session, tmp_path / "a.jsonl")
+
+
+def test_a_swap_where_little_past_is_left_replays_in_a_later_recording(make, other_folder, some_actions, tmp_path):
+    session = make(rewind_s=2.0)
+    digests(session, some_actions)
+    session.rewind(0)  # to the earliest tick that is kept: no past before it
+    swap(session, other_folder)
+    digests(session, some_actions[:4])
+    session.record(tmp_path / "a.jsonl")
+    digests(session, some_actions[4:8])
+    assert replays(session, tmp_path / "a.jsonl")
+
+
+def test_kept_states_hold_no_assembled_context(make, some_actions):
+    session = make()
+    digests(session, some_actions)
+    kept = [p.state.put.memory for p in list(session._past)[:-2] if p.state is not None]
+    assert len(kept) >= 3 and all(memory._assembled is None for memory in kept)

@@ -10,20 +10,24 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from worldsim.errors import ConfigError, WorldsimError
+from worldsim.machine import cores
 
 Command = Callable[[argparse.Namespace], int]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code."""
+    started = time.perf_counter()
     parser = build_parser()
     try:
         args = parser.parse_args(argv)
+        args.started = started
         command: Command = args.run
         return command(args)
     except WorldsimError as error:
@@ -120,14 +124,12 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scene", help="a scene's name or file")
     parser.add_argument("--ticks", type=whole(1), default=64_000, help="frames to train on (default 64000)")
     parser.add_argument("--held-out", type=whole(0), default=8_000, help="frames held out for evaluation")
-    parser.add_argument("--workers", type=whole(1, 256), default=len(os.sched_getaffinity(0)), help="processes")
+    parser.add_argument("--workers", type=whole(1, 256), default=cores(), help="processes")
     parser.add_argument("--out", type=Path, help="folder (default data/SCENE)")
     _add_json(parser)
 
 
 def _collect(args: argparse.Namespace) -> int:
-    import time
-
     from worldsim.data.collect import collect
     from worldsim.scene import load_scene
 
@@ -147,7 +149,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("stage", choices=("codec", "forcing", "resampling"))
     parser.add_argument("scene", help="a scene's name or file")
     parser.add_argument("--preset", choices=("cpu", "gpu"), default="cpu")
-    parser.add_argument("--model", choices=("default", "tiny"), default="default", help="size of a new generator")
+    parser.add_argument("--model", choices=("default", "tiny"), help="size of a new generator (default: default)")
     parser.add_argument("--minutes", type=number(0.01, 1e5), default=60.0)
     parser.add_argument("--steps", type=whole(1), help="train for so many steps in all instead of minutes")
     parser.add_argument("--resume", action="store_true", help="go on with the stage's saved state")

@@ -135,6 +135,7 @@ class _Engine:
         self._loaded: list[Any] = []  # filled by the loading thread: a world to swap to, or an error
         self._loading: str | None = None
         self._replay: Any = None
+        self._prelude = 0
         played = open_played(settings.checkpoint, settings.steps, settings.threads)
         spawn = find_spawn(settings.checkpoint, settings.spawn)
         note = note_for(settings.checkpoint, spawn)
@@ -150,17 +151,24 @@ class _Engine:
         running = True
         while running:
             self._apply_loaded()
-            if not self._pipe.poll(0.05):
-                continue
-            running = self._answer(json.loads(self._pipe.recv_bytes()))
+            ahead = self._fast_forward()
+            if self._pipe.poll(0.0 if ahead else 0.05):
+                running = self._answer(json.loads(self._pipe.recv_bytes()))
         self._session.close()
 
     def _answer(self, message: dict[str, Any]) -> bool:
         do, session = message["do"], self._session
-        if do == "advance":
+        if do == "quit":
+            return False
+        if self._replay is not None and do != "advance":
+            self._end_replay("replay stopped")  # what was meant for the replay must not change the session behind it
+        elif do == "advance":
             self._advance(message)
         elif do == "rewind":
+            here = session.played
             self._show(session.rewind(message["tick"]), None)
+            if session.played is not here:
+                self._tell_scene()
         elif do == "peek":
             self._show(session.peek(message["tick"]), None)
         elif do == "reset":
@@ -171,7 +179,7 @@ class _Engine:
             self._try(lambda: self._start_replay(Path(message["path"])))
         elif do == "swap":
             self._load(message["checkpoint"])
-        return do != "quit"
+        return True
 
     def _advance(self, message: dict[str, Any]) -> None:
         arrived = time.monotonic()
@@ -227,21 +235,46 @@ class _Engine:
         from worldsim.trace import read_trace
 
         self._session.stop_recording()
-        self._replay = Replay(read_trace(path), path)
+        trace = read_trace(path)
+        self._replay, self._prelude = Replay(trace, path), trace.header.prelude
         _say(self._pipe, "note", text=f"replaying {path}")
         self._show(self._replay.session.frame, None)
 
-    def _step_replay(self, id: int) -> None:
-        frame = self._try(self._replay.step)
+    def _fast_forward(self) -> bool:
+        """One tick of what came before a recording was begun. Returns False once there is none."""
+        if self._replay is None or self._replay.ticks >= self._prelude:
+            return False
+        self._step_replay(None)
+        return self._replay is not None
+
+    def _step_replay(self, id: int | None) -> None:
+        if id is not None and self._replay.ticks < self._prelude:
+            self._show(self._replay.session.frame, None, id)  # its time has not come: still running ahead
+            return
+        try:
+            frame = self._replay.step()
+        except WorldsimError as error:
+            self._end_replay(str(error), id)
+            return
         if frame is not None:
             self._show(frame, None, id)
             return
-        replay, self._replay = self._replay, None
+        replay = self._replay
         same = replay.first_difference is None
-        verdict = "every frame identical" if same else f"the first frame that differs is {replay.first_difference}"
-        _say(
-            self._pipe, "replayed", ticks=replay.ticks, identical=same, text=f"replayed {replay.ticks} ticks, {verdict}"
-        )
+        text = "every frame identical" if same else f"the first frame that differs is {replay.first_difference}"
+        if replay.incomparable:
+            text += f" (not comparable bit for bit: {replay.incomparable})"
+        _say(self._pipe, "replayed", ticks=replay.ticks, identical=same)
+        self._end_replay(f"replayed {replay.ticks} ticks, {text}", id)
+
+    def _end_replay(self, text: str, id: int | None = None) -> None:
+        """Back to the session, and to its numerics."""
+        from worldsim.machine import adopt
+
+        self._replay = None
+        numerics = self._session.played.numerics
+        adopt(numerics, numerics)
+        _say(self._pipe, "note", text=text)
         self._show(self._session.frame, None, id)
 
     def _load(self, name: str) -> None:
@@ -251,27 +284,27 @@ class _Engine:
         self._loading = name
         _say(self._pipe, "note", text=f"loading {name}")
 
+        home = self._session.home
+
         def work() -> None:
-            from worldsim.loader import find_spawn, note_for, open_played
+            from worldsim.loader import open_played, spawn_after_swap
 
             try:
-                spawn = find_spawn(name, None)
-                threads = self._session.played.numerics.get("threads")
-                self._loaded.append((open_played(name, None, threads), spawn, note_for(name, spawn)))
+                spawn, note = spawn_after_swap(name, home)
+                self._loaded.append((open_played(name, None, self._settings.threads), spawn, note))
             except Exception as error:  # whatever is wrong with it, the session goes on
                 self._loaded.append(error)
 
         threading.Thread(target=work, daemon=True).start()
 
     def _apply_loaded(self) -> None:
-        if not self._loaded:
+        if not self._loaded or self._replay is not None:
             return
         loaded, self._loading = self._loaded.pop(), None
         if isinstance(loaded, Exception):
             _say(self._pipe, "note", text=f"not swapped: {loaded}")
             return
-        played, spawn, note = loaded
-        frame = self._session.swap(played, spawn, note)
+        frame = self._session.swap(*loaded)
         self._tell_scene()
         self._show(frame, None)
 

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from typing import Any
 
 import numpy as np
 
 from worldsim.actions import human_spawn
 from worldsim.camera import Look, Pose
-from worldsim.checkpoint import Checkpoint, load_networks, open_checkpoint
-from worldsim.errors import SpawnError, nearest
+from worldsim.checkpoint import load_networks, open_checkpoint
+from worldsim.errors import SpawnError, TraceError, nearest
+from worldsim.machine import numerics, play_threads
 from worldsim.scene import Scene, load_scene, scene_hash
-from worldsim.session import Played
+from worldsim.session import Home, Played
 from worldsim.trace import decode_picture, encode_picture
 from worldsim.world import Spawn
 
 SOURCE = "source:"  # prefix of the name under which a trace knows the true engine of a scene
-
-
-def default_threads() -> int:
-    """Threads for play: all real cores up to four; more do not help so small a network."""
-    return max(1, min(4, len(os.sched_getaffinity(0))))
 
 
 def open_played(name: str, steps: int | None = None, threads: int | None = None) -> Played:
@@ -34,7 +28,7 @@ def open_played(name: str, steps: int | None = None, threads: int | None = None)
     from worldsim.neural_world import NeuralWorld
 
     checkpoint = open_checkpoint(name)
-    torch.set_num_threads(threads or default_threads())
+    torch.set_num_threads(threads or play_threads())
     codec, generator = load_networks(checkpoint)
     sampler = checkpoint.info.sampler
     steps = steps or sampler.steps
@@ -85,51 +79,38 @@ def spawn_of_note(name: str, note: dict[str, Any], where: str) -> Spawn:
     """The inverse of `spawn_note`. Raises TraceError or SpawnError."""
     if "picture" not in note:
         return find_spawn(name, str(note.get("name")))
+    pixels = decode_picture(note["picture"], where)
+    frame = _scene_of(name).frame
+    if pixels.shape != (frame.height, frame.width, 3):
+        raise TraceError(f"{where}: the spawn's picture must be {frame.width}x{frame.height}, got {pixels.shape}")
     pose = note.get("pose")
+    if pose is None:
+        return Spawn(str(note.get("name")), pixels)
+    if not isinstance(pose, list) or len(pose) != 4 or not all(isinstance(p, (int, float)) for p in pose):
+        raise TraceError(f"{where}: the spawn's pose must be four numbers, got {pose!r}")
     return Spawn(
-        str(note.get("name")), decode_picture(note["picture"], where),
-        None if pose is None else Pose(float(pose[0]), float(pose[1]), Look(float(pose[2]), float(pose[3]))),
-    )  # fmt: skip
+        str(note.get("name")), pixels, Pose(float(pose[0]), float(pose[1]), Look(float(pose[2]), float(pose[3])))
+    )
 
 
-def source_name(checkpoint: Checkpoint) -> str:
-    """The name of the true engine of a checkpoint's scene."""
-    return SOURCE + checkpoint.scene.name
+def spawn_after_swap(name: str, home: Home) -> tuple[Spawn, dict[str, Any]]:
+    """The spawn and its note with which a world that is swapped in starts again: the same place or picture."""
+    if "picture" in home.note and _scene_of(name) == home.played.world.scene:
+        return home.spawn, home.note
+    try:
+        spawn = find_spawn(name, home.spawn.name)
+    except SpawnError:
+        spawn = find_spawn(name, None)
+    return spawn, note_for(name, spawn)
 
 
-def numerics() -> dict[str, Any]:
-    """All that decides which bits come out: a replay adopts it, or says that it cannot."""
-    import torch
-
-    return {
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
-        "backend": "eager",
-        "device": "cpu",
-        "instruction_set": torch.backends.cpu.get_cpu_capability(),
-        "machine": platform.machine(),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def adopt(wanted: dict[str, Any]) -> str | None:
-    """Take over a trace's numerics. Returns None, or in words what could not be taken over."""
-    if wanted.get("backend") == "opengl":
-        return None
-    import torch
-
-    if isinstance(wanted.get("threads"), int) and wanted["threads"] >= 1:
-        torch.set_num_threads(wanted["threads"])
-    own = numerics()
-    different = [f"{k} {wanted.get(k)} there, {own[k]} here" for k in own if wanted.get(k) != own[k]]
-    return "; ".join(different) or None
+def _scene_of(name: str) -> Scene:
+    return load_scene(name[len(SOURCE) :]) if name.startswith(SOURCE) else open_checkpoint(name).scene
 
 
 def _open_source(scene_name: str) -> Played:
     from worldsim.source.source_world import SourceWorld
 
-    scene = load_scene(scene_name)
-    sha = scene_hash(scene)
-    return Played(
-        SourceWorld(scene), SOURCE + scene_name, sha, sha, 0, {"backend": "opengl", "machine": platform.machine()}
-    )
+    world = SourceWorld(load_scene(scene_name))
+    sha = scene_hash(world.scene)
+    return Played(world, SOURCE + scene_name, sha, sha, 0, {"backend": "opengl", "renderer": world.renderer})

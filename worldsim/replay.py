@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from worldsim.errors import TraceError
-from worldsim.loader import adopt, open_played, spawn_of_note
+from worldsim.loader import open_played, spawn_of_note
+from worldsim.machine import adopt
 from worldsim.session import Played, Session, SessionSettings
 from worldsim.trace import Record, Trace, decode_picture
 from worldsim.world import Frame
@@ -35,9 +36,10 @@ class Replay:
         header = trace.header
         self._where, self._records, self._next = where, trace.records, 0
         self._worlds: dict[tuple[str, str, int], Played] = {}
-        self._seed = header.seed
+        threads = header.numerics.get("threads")
+        self._threads = threads if isinstance(threads, int) and 1 <= threads <= 1024 else None
         played = self._open(header.checkpoint, header.checkpoint_sha256, header.steps)
-        self.incomparable = adopt(header.numerics)
+        self.incomparable = adopt(header.numerics, played.numerics)
         spawn = spawn_of_note(header.checkpoint, header.spawn, f"{where}, line 1")
         settings = SessionSettings("off", seed=header.seed, spawn_note=header.spawn)
         self.session = Session(played, spawn, settings)
@@ -54,7 +56,7 @@ class Replay:
         where = f"{self._where}, line {record.seq + 2}"
         try:
             return self._apply(record, where)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise TraceError(f"{where}: a {record.kind} record is incomplete: {error}") from None
 
     def run(self, each: Callable[[Frame], None] = lambda frame: None) -> Replayed:
@@ -80,13 +82,14 @@ class Replay:
         if record.kind == "reset":
             spawn = spawn_of_note(session.played.checkpoint, data["spawn"], where)
             return session.reset(int(data["seed"]), spawn, data["spawn"])
-        played = self._open(data["checkpoint"], data["sha256"], int(data["steps"]))
-        return session.swap(played, spawn_of_note(data["checkpoint"], data["spawn"], where), data["spawn"])
+        played = self._open(str(data["checkpoint"]), str(data["sha256"]), int(data["steps"]))
+        spawn = spawn_of_note(data["checkpoint"], data["spawn"], where)
+        return session.swap(played, spawn, data["spawn"], int(data["moments"]))
 
     def _open(self, name: str, sha256: str, steps: int) -> Played:
         key = name, sha256, steps
         if key not in self._worlds:
-            played = open_played(name, steps or None)
+            played = open_played(name, steps or None, self._threads)
             if played.sha256 != sha256:
                 raise TraceError(
                     f"{self._where} was recorded with another version of {name} (SHA-256 {sha256[:12]}..., here "

@@ -147,6 +147,8 @@ class RoomsSource:
 
     def __post_init__(self) -> None:
         require(0 < len(self.rooms) <= 8, f"rooms must list 1 to 8 rooms, got {len(self.rooms)}")
+        require(len(self.windows) <= 4, f"windows must list at most 4, got {len(self.windows)}")  # shader arrays
+        require(len(self.solids) <= 24, f"solids must list at most 24, got {len(self.solids)}")
         names = [r.name for r in self.rooms]
         wanted = [(f"pictures[{i}]", p.room) for i, p in enumerate(self.pictures)]
         wanted += [(f"windows[{i}]", w.room) for i, w in enumerate(self.windows)]

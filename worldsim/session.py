@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from worldsim.action import Action
+from worldsim.scene import Scene
 from worldsim.speculation import ActionPredictor, DraftCount, Pace
 from worldsim.trace import PICTURE_EVERY, Header, TraceWriter, digest, encode_picture
 from worldsim.world import Frame, Moment, Spawn, State, World, finish
@@ -34,16 +37,26 @@ class Played:
     numerics: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Home:
+    """A world, and where it starts again: its spawn, and the note by which a trace names that."""
+
+    played: Played
+    spawn: Spawn
+    note: dict[str, Any]
+
+
 @dataclass
 class Past:
-    """One tick that can be gone back to."""
+    """One tick that can be gone back to. state: kept whole every KEEP_EVERY ticks and where a world began."""
 
     frame: Frame
     action: Action
     digest: str
     thin: Any
-    state: State | None  # kept whole every KEEP_EVERY ticks and where a world began
-    played: Played
+    state: State | None
+    home: Home
+    began: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,20 +92,25 @@ class Session:
     """Plays one world at a time. Not thread-safe: one caller at a time."""
 
     def __init__(self, played: Played, spawn: Spawn, settings: SessionSettings) -> None:
-        self.played = played
+        self.home = Home(played, spawn, settings.spawn_note)
         self.settings = settings
         self.drafts = DraftCount()
-        self._spawn = spawn
         self._predictor = ActionPredictor(self.scene.action_space)
         self._pace = Pace()
         self._drafts: deque[_Draft] = deque()
         self._recorder: TraceWriter | None = None
         self._past: deque[Past] = deque()
-        self._branch: list[tuple[str, dict[str, Any]]] = []  # records that lead from the start to now
-        self._begin(settings.seed, spawn)
+        self._taken: list[bytes] = []  # action and digest of tick 1, 2, ...: hours of play must fit
+        self._swaps: list[dict[str, Any]] = []
+        self._start = self.home
+        self._begin()
 
     @property
-    def scene(self):
+    def played(self) -> Played:
+        return self.home.played
+
+    @property
+    def scene(self) -> Scene:
         return self.played.world.scene
 
     @property
@@ -124,8 +142,12 @@ class Session:
         seconds = time.perf_counter() - begun
         self._remember(state, frame, action, mark)
         self._predictor.observe(action)
-        data: dict[str, Any] = {"tick": frame.tick, "action": list(action.values), "digest": mark}
-        self._note("tick", data, encode_picture(frame.pixels) if frame.tick % PICTURE_EVERY == 0 else None)
+        self._taken.append(self._pack(action, mark))
+        if self._recorder:
+            data: dict[str, Any] = {"tick": frame.tick, "action": list(action.values), "digest": mark}
+            if frame.tick % PICTURE_EVERY == 0:
+                data["picture"] = encode_picture(frame.pixels)
+            self._recorder.write("tick", **data)
         return Ticked(frame, mark, seconds, drafted)
 
     def slack(self, left_s: Callable[[], float]) -> None:
@@ -173,9 +195,9 @@ class Session:
         while self._past[-1].frame.tick > tick:
             self._past.pop()
         self._rebuild_last()
-        self.played = self._past[-1].played
-        while self._branch and _tick_of(self._branch[-1]) > tick:
-            self._branch.pop()
+        self.home = self._past[-1].home
+        del self._taken[tick:]
+        self._swaps = [s for s in self._swaps if s["tick"] <= tick]
         if self._recorder:
             self._recorder.write("rewind", tick=tick)
         return self.frame
@@ -188,30 +210,32 @@ class Session:
     def reset(self, seed: int | None = None, spawn: Spawn | None = None, note: dict[str, Any] | None = None) -> Frame:
         """Start again, at the same spawn and seed unless told otherwise."""
         self.settings.seed = self.settings.seed if seed is None else seed
-        self._spawn = spawn or self._spawn
-        self.settings.spawn_note = note or self.settings.spawn_note
+        if spawn is not None:
+            self.home = Home(self.played, spawn, note or {})
         if self._recorder:
-            self._recorder.write("reset", seed=self.settings.seed, spawn=self.settings.spawn_note)
-        self._begin(self.settings.seed, self._spawn)
+            self._recorder.write("reset", seed=self.settings.seed, spawn=self.home.note)
+        self._begin()
         return self.frame
 
-    def swap(self, played: Played, spawn: Spawn, note: dict[str, Any]) -> Frame:
-        """Go on in another world. Same scene: the place is kept, the last frames are cached afresh. Else its spawn."""
+    def swap(self, played: Played, spawn: Spawn, note: dict[str, Any], moments: int = ENTER_TICKS) -> Frame:
+        """Go on in another world. Same scene: the place is kept, the last frames are cached afresh. Else its spawn.
+
+        moments: of how many past frames at most the new world's context is made.
+        """
         self._drop_drafts()
         kept = played.scene_sha256 == self.played.scene_sha256
+        past = [Moment(p.frame, p.action) for p in list(self._past)[-min(moments, ENTER_TICKS) :]]
         data = {"tick": self.tick, "checkpoint": played.checkpoint, "sha256": played.sha256, "steps": played.steps,
-                "spawn": note}  # fmt: skip
-        self.played = played
+                "spawn": note, "moments": len(past)}  # fmt: skip
+        self.home = Home(played, spawn, note)
         if kept:
-            moments = [Moment(p.frame, p.action) for p in list(self._past)[-ENTER_TICKS:]]
-            state = played.world.enter(self.settings.seed, moments)
-            last = self._past[-1]
-            self._past[-1] = Past(last.frame, last.action, last.digest, played.world.thin(state), state, played)
-            self._branch.append(("swap", data))
+            state, last = played.world.enter(self.settings.seed, past), self._past[-1]
+            thin = played.world.thin(state)
+            self._past[-1] = Past(last.frame, last.action, last.digest, thin, state, self.home, began=True)
+            self._swaps.append(data)
         else:
-            self._spawn, self.settings.spawn_note = spawn, note
-            self._begin(self.settings.seed, spawn)
             self._predictor = ActionPredictor(self.scene.action_space)
+            self._begin()
         if self._recorder:
             self._recorder.write("swap", **data)
         return self.frame
@@ -222,18 +246,23 @@ class Session:
         Raises TraceError if the file cannot be written.
         """
         self.stop_recording()
-        first = self._branch_start
+        start = self._start
         self._recorder = TraceWriter(
             path,
             Header(
-                scene=self.scene.name, scene_sha256=first.scene_sha256, checkpoint=first.checkpoint,
-                checkpoint_sha256=first.sha256, seed=self.settings.seed, spawn=self.settings.spawn_note,
-                steps=first.steps, tick_hz=self.scene.tick_hz, numerics=first.numerics,
+                scene=self.scene.name, scene_sha256=start.played.scene_sha256, checkpoint=start.played.checkpoint,
+                checkpoint_sha256=start.played.sha256, seed=self.settings.seed, spawn=start.note,
+                steps=start.played.steps, tick_hz=self.scene.tick_hz, numerics=start.played.numerics,
                 controls=[c.name for c in self.scene.controls], created=time.strftime("%Y-%m-%dT%H:%M:%S"),
+                prelude=len(self._taken),
             ),
         )  # fmt: skip
-        for kind, data in self._branch:
-            self._recorder.write(kind, **data)
+        swaps = deque(self._swaps)
+        for tick in range(len(self._taken) + 1):
+            if tick:
+                self._recorder.write("tick", **self._unpack(tick, self._taken[tick - 1]))
+            while swaps and swaps[0]["tick"] == tick:
+                self._recorder.write("swap", **swaps.popleft())
         self._recorder.flush()
 
     def stop_recording(self) -> tuple[Path, int] | None:
@@ -255,12 +284,23 @@ class Session:
         assert state is not None
         return state
 
-    def _begin(self, seed: int, spawn: Spawn) -> None:
+    def _begin(self) -> None:
+        """Start the world at home: the branch that leads from here to now is empty."""
         self._drop_drafts()
-        state, frame = self.played.world.start(seed, spawn)
-        thin = self.played.world.thin(state)
-        self._past = deque([Past(frame, self.scene.action_space.idle, digest(frame.pixels), thin, state, self.played)])
-        self._branch, self._branch_start = [], self.played
+        played = self.played
+        state, frame = played.world.start(self.settings.seed, self.home.spawn)
+        idle, thin = self.scene.action_space.idle, played.world.thin(state)
+        self._past = deque([Past(frame, idle, digest(frame.pixels), thin, state, self.home, began=True)])
+        self._start = self.home
+        self._taken, self._swaps = [], []
+
+    def _pack(self, action: Action, mark: str) -> bytes:
+        return np.array(action.values, "<i2").tobytes() + bytes.fromhex(mark)
+
+    def _unpack(self, tick: int, packed: bytes) -> dict[str, Any]:
+        split = 2 * self.scene.action_space.size
+        action = np.frombuffer(packed[:split], "<i2").tolist()
+        return {"tick": tick, "action": action, "digest": packed[split:].hex()}
 
     def _take(self, action: Action) -> tuple[State, Frame, bool]:
         """The next state and frame: the draft if it is for exactly this action, else made now."""
@@ -281,11 +321,12 @@ class Session:
 
     def _remember(self, state: State, frame: Frame, action: Action, mark: str) -> None:
         before = self._past[-1]
-        if before.frame.tick % KEEP_EVERY and len(self._past) > 1 and self._past[-2].played is before.played:
+        if before.frame.tick % KEEP_EVERY and not before.began:
             before.state = None  # rebuilt from an earlier whole state if ever needed
-        else:
-            before.played.world.shed(before.state)
-        self._past.append(Past(frame, action, mark, self.played.world.thin(state), state, self.played))
+        if len(self._past) > 1 and self._past[-2].state is not None:
+            earlier = self._past[-2]  # its follower is settled, so nothing needs its assembled context any more
+            earlier.home.played.world.shed(earlier.state)
+        self._past.append(Past(frame, action, mark, self.played.world.thin(state), state, self.home))
         longest = int(self.settings.rewind_s * self.scene.tick_hz)
         while len(self._past) > longest and self._past[0].state is not None:
             follower = next((i for i, p in enumerate(self._past) if i and p.state is not None), None)
@@ -300,14 +341,5 @@ class Session:
         whole = next(i for i in range(len(entries) - 1, -1, -1) if entries[i].state is not None)
         state = entries[whole].state
         for entry in entries[whole + 1 :]:
-            state = entry.played.world.rebuild(state, entry.thin)
+            state = entry.home.played.world.rebuild(state, entry.thin)
         entries[-1].state = state
-
-    def _note(self, kind: str, data: dict[str, Any], picture: str | None = None) -> None:
-        self._branch.append((kind, data))
-        if self._recorder:
-            self._recorder.write(kind, **data, **({"picture": picture} if picture else {}))
-
-
-def _tick_of(record: tuple[str, dict[str, Any]]) -> int:
-    return int(record[1]["tick"])

@@ -14,7 +14,7 @@ import json
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 import numpy as np
 from PIL import Image
@@ -43,6 +43,7 @@ class Header:
     controls: list[str]
     format: int = FORMAT
     created: str = ""
+    prelude: int = 0  # ticks that led to where recording began; a viewer may pass over them quickly
 
 
 @dataclass(frozen=True)
@@ -147,8 +148,10 @@ def _header(path: Path, line: str) -> Header:
         raise TraceError(f"{path} is not a worldsim trace: its first line is no header") from None
     if header.format != FORMAT:
         raise TraceError(f"{path} has trace format {header.format}, this version of worldsim reads format {FORMAT}")
-    if not isinstance(header.seed, int) or not isinstance(header.steps, int) or not isinstance(header.spawn, dict):
-        raise TraceError(f"{path}: the header's seed, steps or spawn is of the wrong kind")
+    for name, hint in get_type_hints(Header).items():
+        kind = {float: (int, float)}.get(hint, get_origin(hint) or hint)
+        if not isinstance(getattr(header, name), kind):
+            raise TraceError(f"{path}: the header's {name} is of the wrong kind: {getattr(header, name)!r}")
     return header
 
 

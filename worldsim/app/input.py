@@ -9,6 +9,7 @@ from __future__ import annotations
 import pygame
 
 from worldsim.action import Action, ActionSpace, MouseAccumulator
+from worldsim.errors import SceneError
 
 
 class Input:
@@ -20,7 +21,7 @@ class Input:
         self._sensitivity = sensitivity_deg
         self._sign_y = 1.0 if invert_y else -1.0  # screen y grows downwards, pitch upwards
         pygame.display.init()  # key names are known only then
-        self._codes = {key: pygame.key.key_code(key) for c in space.controls for key in c.keys}
+        self._codes = {key: _key_code(key) for c in space.controls for key in c.keys}
         self._pressed: dict[int, int] = {}  # key -> when it was pressed, as a running number
         self._tapped: dict[int, int] = {}
         self._count = 0
@@ -75,3 +76,12 @@ class Input:
                 values[control.name] = (positive > negative) - (negative > positive)
         self._tapped.clear()
         return self._space.make(**values)
+
+
+def _key_code(name: str) -> int:
+    try:
+        return pygame.key.key_code(name)
+    except ValueError:
+        raise SceneError(
+            f"controls name a key {name!r} that no keyboard has; write it as SDL does, 'left shift'"
+        ) from None

@@ -65,9 +65,12 @@ class Summary:
 class Desktop:
     """One window and one engine process."""
 
-    def __init__(self, engine_settings: EngineSettings, settings: WindowSettings) -> None:
-        """Opens the window, then starts the engine behind it. Raises DisplayError."""
-        self._begun = time.perf_counter()
+    def __init__(self, engine_settings: EngineSettings, settings: WindowSettings, begun: float) -> None:
+        """Opens the window, then starts the engine behind it. Raises DisplayError.
+
+        begun: time.perf_counter() when the program began, from which start-up times are counted.
+        """
+        self._begun = begun
         self._settings, self._engine_settings = settings, engine_settings
         self._window = Window(settings.size, "worldsim")
         self._renderer = Renderer(self._window.gl)
@@ -107,13 +110,20 @@ class Desktop:
                     self._take(message)
                 self._tick()
                 self._draw_if_due()
-                self._engine.wait(min(0.004, max(0.0, self._due - time.perf_counter())) if self._scene else 0.01)
+                self._engine.wait(self._idle_s())
         finally:
             self._engine.close()
             self._window.close()
         if self._fatal:
             raise WorldsimError(self._fatal)
         return self.played
+
+    def _idle_s(self) -> float:
+        """How long to sleep if no message comes: events are polled at 250 Hz, a due tick is met on time."""
+        if self._scene is None:
+            return 0.01
+        waiting = self._pending is not None or self._paused
+        return 0.004 if waiting else min(0.004, max(0.0, self._due - time.perf_counter()))
 
     # Input
 
@@ -166,6 +176,7 @@ class Desktop:
             return False
         elif key == pygame.K_p:
             self._paused = not self._paused
+            self._input_time = None
         elif key == pygame.K_PERIOD:
             self._paused = True
             self._send_action()
@@ -208,7 +219,7 @@ class Desktop:
 
     def _next_checkpoint(self) -> None:
         names = list(self._settings.checkpoints)
-        if not names:
+        if not set(names) - {self._status.checkpoint}:
             self._note("there is no other checkpoint")
             return
         here = names.index(self._status.checkpoint) if self._status.checkpoint in names else -1
@@ -218,6 +229,7 @@ class Desktop:
         if self._rewind_to is not None:
             self._engine.send("rewind", tick=self._rewind_to)
             self._rewind_to = None
+            self._input_time = None
             if self._input:
                 self._input.release()
 
@@ -243,16 +255,17 @@ class Desktop:
         elif say == "recording":
             self._record_since = time.perf_counter() if message["path"] else None
             self._note(message["text"])
-        elif say in ("note", "replayed"):
+        elif say == "note":
             self._note(message["text"])
         elif say in ("fatal", "died"):
             self._fatal = message["text"]
             self._running = False
 
     def _enter_scene(self, message: dict[str, Any]) -> None:
-        self._scene = parse_scene(message["scene"], "engine")
+        before, self._scene = self._scene, parse_scene(message["scene"], "engine")
         self._status.checkpoint = message["checkpoint"]
-        self._input = Input(self._scene.action_space, self._settings.sensitivity_deg, self._settings.invert_y)
+        if self._input is None or before is None or before.controls != self._scene.controls:  # held keys stay held
+            self._input = Input(self._scene.action_space, self._settings.sensitivity_deg, self._settings.invert_y)
         self._due = time.perf_counter()
         if message["recording"] and self._record_since is None:
             self._record_since = time.perf_counter()
@@ -272,6 +285,7 @@ class Desktop:
         self.played.draft = message["draft"]
         status.accepted, status.discarded = message["draft"]["accepted"], message["draft"]["discarded"]
         self._shown_look = look
+        stamp = self._stamps.pop(message["id"], None)
         if message["tick_ms"] is None:  # not made for an action: a reset, a rewind, a replayed frame
             self._newest_look = look
         else:
@@ -279,7 +293,7 @@ class Desktop:
             status.frame_times.append(now)
             status.tick_ms.append(message["tick_ms"])
             self.played.tick_ms.append(message["tick_ms"])
-            self._await_display = self._stamps.pop(message["id"], None)
+            self._await_display = stamp
         if message["id"] == self._pending:
             self._pending = None
         self._dirty = True
@@ -310,14 +324,18 @@ class Desktop:
     def _send_action(self) -> None:
         if self._input is None or self._scene is None or self._pending is not None:
             return
-        action = next(self._script) if self._script else self._input.sample()
+        action = self._input.sample()
+        if self._script:
+            action = next(self._script)
+            if action != self._scene.action_space.idle:
+                self._touched()  # scripted hands have a latency too
         space = self._scene.action_space
         self._newest_look = self._scene.camera.turn(
             self._newest_look, space.degrees(action, "yaw"), space.degrees(action, "pitch")
         )
-        now = time.perf_counter()
         self._pending = self._next_id = self._next_id + 1
-        self._stamps[self._pending] = self._input_time or now
+        if self._input_time is not None:  # only what a hand did has a latency
+            self._stamps[self._pending] = self._input_time
         self._input_time = None
         self._engine.send("advance", action=list(action.values), id=self._pending, period_s=1 / self._scene.tick_hz)
 

@@ -6,7 +6,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from worldsim.checkpoint import CHECKPOINTS, checkpoint_names, open_checkpoint
+from worldsim.checkpoint import CHECKPOINTS, Checkpoint, checkpoint_names, open_checkpoint
 from worldsim.cli import report
 from worldsim.errors import CheckpointError
 
@@ -35,11 +35,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def merit(scores: dict) -> float:
+def merit(checkpoint: Checkpoint) -> float:
     """One number to compare checkpoints by: PSNR over horizons, and sharpness, which PSNR alone would trade away."""
-    quality = scores.get("quality")
+    quality = checkpoint.info.scores.get("quality")
     if not quality:
-        raise CheckpointError("a checkpoint has no scores; run `worldsim evaluate` on it first")
+        raise CheckpointError(
+            f"{checkpoint.path} has no scores; run `worldsim evaluate {checkpoint.path} --save` first"
+        )
     horizons = quality["psnr_db"]
     return sum(horizons.values()) / len(horizons) + 5 * min(float(quality["sharpness"]), 1.0)
 
@@ -48,9 +50,16 @@ def _promote(args: argparse.Namespace) -> int:
     run = open_checkpoint(args.promote)
     name = args.name or run.path.name
     target = CHECKPOINTS / name
-    new = merit(run.info.scores)
+    new = merit(run)
     if (target / "world.yaml").is_file():
-        old = merit(open_checkpoint(str(target)).info.scores)
+        shipped = open_checkpoint(str(target))
+        old = merit(shipped)
+        for what in ("ticks", "rollouts"):
+            here, there = (c.info.scores["quality"].get(what) for c in (run, shipped))
+            if here != there:
+                raise CheckpointError(
+                    f"{run.path} was scored over {here} {what}, {target} over {there}; evaluate both alike first"
+                )
         if new <= old:
             text = f"{run.path} ({new:.2f}) is no better than the shipped {name} ({old:.2f}); nothing was changed"
             report(args, {"promoted": False, "new": new, "old": old}, text)

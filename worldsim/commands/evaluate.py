@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from worldsim.cli import report
+from worldsim.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser, whole: Callable[..., Any]) -> None:
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser, whole: Callable[..., Any]) ->
 def run(args: argparse.Namespace) -> int:
     from worldsim.checkpoint import load_networks, open_checkpoint, write_info
     from worldsim.diffusion.sampler import step_levels
-    from worldsim.evaluate.quality import film_strip, quality, true_episodes
+    from worldsim.evaluate.quality import quality, true_episodes
 
     checkpoint = open_checkpoint(args.checkpoint)
     info = checkpoint.info
@@ -41,12 +42,10 @@ def run(args: argparse.Namespace) -> int:
         info.scene, codec, generator, steps, info.sampler.context_level, episodes, args.ticks, quiet=args.json
     )
     figures["seconds"] = round(time.monotonic() - begun, 1)
-    if args.strip:
-        from PIL import Image
-
-        Image.fromarray(film_strip(strips, (1, 4, 8, 16, 32, 48, 64))).save(args.strip)
     if args.save:
         write_info(checkpoint.path, replace(info, scores={**info.scores, "quality": figures}))
+    if args.strip:
+        _write_strip(args.strip, strips)
     lines = [f"{'tick':>6} {'PSNR dB':>8} {'copy-last':>10} {'sharpness':>10}"]
     copy, sharp = figures["copy_last_psnr_db"], figures["sharpness_by_tick"]
     lines += [f"{h:>6} {psnr:8.2f} {copy[h]:10.2f} {sharp[h]:10.2f}" for h, psnr in figures["psnr_db"].items()]
@@ -55,3 +54,15 @@ def run(args: argparse.Namespace) -> int:
     )
     report(args, figures, "\n".join(lines))
     return 0
+
+
+def _write_strip(path: Path, strips: list[Any]) -> None:
+    from PIL import Image
+
+    from worldsim.evaluate.quality import film_strip
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(film_strip(strips, (1, 4, 8, 16, 32, 48, 64))).save(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be written as a picture: {error}") from None

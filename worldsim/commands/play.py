@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -60,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.steps is not None and args.steps not in (1, 2, 4):
         raise ConfigError(f"--steps must be 1, 2 or 4, got {args.steps}")
+    if args.replay and args.record:
+        raise ConfigError("--replay and --record exclude each other: a replay is already recorded")
     info = read_info(find_checkpoint(args.checkpoint))
     if args.source:
         args.checkpoint = SOURCE + info.scene.name
@@ -142,6 +143,7 @@ def _window(args: argparse.Namespace) -> int:
     from worldsim.engine import EngineSettings
     from worldsim.headless import percentiles
     from worldsim.loader import SOURCE, find_spawn, spawn_for
+    from worldsim.machine import play_threads
     from worldsim.scene import load_scene
     from worldsim.trace import read_trace
 
@@ -154,7 +156,7 @@ def _window(args: argparse.Namespace) -> int:
     spawn = spawn_for(args.checkpoint, args.spawn, args.actions, scene, args.seed)
     find_spawn(args.checkpoint, spawn)  # a wrong one is said before a window opens
     # The window needs a little of the machine for itself: on two cores one thread plays more evenly than two.
-    threads = args.threads or max(1, min(4, len(os.sched_getaffinity(0)) - 1))
+    threads = args.threads or play_threads(spare=1)
     engine = EngineSettings(
         checkpoint=args.checkpoint, seed=args.seed, spawn=spawn, steps=args.steps, speculate=args.speculate,
         threads=threads, record=str(args.record) if args.record else None,
@@ -165,7 +167,7 @@ def _window(args: argparse.Namespace) -> int:
         card=False if args.no_card or args.actions else None, checkpoints=tuple(checkpoint_names()),
         recordings=args.recordings, ticks=args.ticks, actions=args.actions,
     )  # fmt: skip
-    played = Desktop(engine, settings).run()
+    played = Desktop(engine, settings, args.started).run()
     result = {
         "ticks": played.ticks, "late": played.late, "first_window_s": round(played.first_window_s, 3),
         "first_frame_s": round(played.first_frame_s, 3), "draft": played.draft,

@@ -61,6 +61,11 @@ class SceneEngine:
         raw = np.frombuffer(self._resolved.read(components=3, alignment=1), dtype=np.uint8)
         return raw.reshape(height, width, 3)[::-1].copy()  # OpenGL's rows start at the bottom
 
+    @property
+    def renderer(self) -> str:
+        """Name and version of the OpenGL renderer."""
+        return f"{self._gl.info['GL_RENDERER']}, {self._gl.info['GL_VERSION']}"
+
     def close(self) -> None:
         """Free the OpenGL objects."""
         for resource in (self._mesh, self._target, self._resolved, self._pictures, self._program):

@@ -39,6 +39,11 @@ class SourceWorld:
     def dynamics(self) -> Dynamics:
         return self._dynamics
 
+    @property
+    def renderer(self) -> str:
+        """What draws: pictures are bit for bit the same only on the same renderer."""
+        return self._engine.renderer
+
     def spawns(self) -> list[Spawn]:
         """The scene's own places to start from, with their pictures."""
         return [Spawn(p.name, self._engine.render(p.pose), p.pose) for p in self._scene.spawns]
