@@ -51,6 +51,15 @@ def test_what_is_no_trace_is_said_to_be_none(tmp_path, text, message):
         read_trace(path)
 
 
+@pytest.mark.parametrize("change", [{"checkpoint": 5}, {"numerics": []}, {"seed": "3"}, {"controls": None}])
+def test_a_header_of_wrong_kinds_is_refused(tmp_path, change):
+    path = write(tmp_path / "a.jsonl")
+    header, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([json.dumps({**json.loads(header), **change}), *rest]) + "\n")
+    with pytest.raises(TraceError, match=f"header's {next(iter(change))}"):
+        read_trace(path)
+
+
 def test_damage_inside_names_the_line(tmp_path):
     path = write(tmp_path / "a.jsonl")
     lines = path.read_text().splitlines()

@@ -12,6 +12,7 @@ from torch import nn
 
 from worldsim.data.episodes import Episode, write_episode
 from worldsim.errors import CheckpointError, DataError
+from worldsim.scene import scene_hash
 from worldsim.train.run import MODELS, Request, train
 from worldsim.train.trainer import TrainConfig, Trainer
 
@@ -89,7 +90,9 @@ def data(tmp_path, scene):
         poses = np.cumsum(rng.normal(0, 0.05, (60, 4)), axis=0) + [4, 2, 0, 0]
         actions = rng.integers(-1, 2, (60, 5)).astype(np.int16) * [1, 1, 0, 9, 3]
         frames = colours.repeat(16, 1).repeat(16, 2)
-        write_episode(tmp_path / split / "000000.episode", Episode(frames, actions.astype(np.int16), poses, "x", 0))
+        write_episode(
+            tmp_path / split / "000000.episode", Episode(frames, actions.astype(np.int16), poses, scene_hash(scene), 0)
+        )
     return tmp_path
 
 
@@ -105,7 +108,8 @@ def test_the_stages_follow_each_other_into_a_playable_checkpoint(data, scene, tm
     config = TrainConfig(steps=2, warmup_steps=1)
     frozen = None
     for stage in ("codec", "forcing", "resampling", "codec"):
-        request = Request(stage, scene, folder, data, model="tiny", quiet=True, clips=2, clip_frames=5)
+        model = "tiny" if stage == "forcing" else None
+        request = Request(stage, scene, folder, data, model=model, quiet=True, clips=2, clip_frames=5)
         numbers = train(request, config)
         assert np.isfinite(numbers["loss"])
         if stage == "forcing":
@@ -134,3 +138,11 @@ def test_a_generator_without_a_codec_is_one_sentence(scene, tmp_path):
 def test_training_without_episodes_says_to_collect(scene, tmp_path):
     with pytest.raises(DataError, match="worldsim collect"):
         train(Request("codec", scene, tmp_path / "none", tmp_path, quiet=True), TrainConfig(steps=1))
+
+
+def test_episodes_of_another_scene_are_refused(data, scene, tmp_path):
+    from dataclasses import replace
+
+    other = replace(scene, title="another")
+    with pytest.raises(DataError, match="another version"):
+        train(Request("codec", other, tmp_path / "none", data, quiet=True), TrainConfig(steps=1))

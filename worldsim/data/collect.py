@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from worldsim.data.episodes import Episode, write_episode
+from worldsim.data.episodes import Episode, read_episode, write_episode
 from worldsim.errors import DataError
 from worldsim.player import RandomPlayer
 from worldsim.scene import Scene, scene_hash
@@ -30,14 +30,17 @@ class Job:
     ticks: int
 
 
-def plan(folder: Path, ticks: int, held_out_ticks: int) -> list[Job]:
-    """The episodes still missing for so many ticks; existing files are kept."""
+def plan(folder: Path, ticks: int, held_out_ticks: int, mark: str) -> list[Job]:
+    """The episodes still missing for so many ticks; existing files are kept. mark: the scene's hash. DataError."""
     jobs = []
     for split, total, base in (("train", ticks, 0), ("held_out", held_out_ticks, HELD_OUT_SEED)):
         (folder / split).mkdir(parents=True, exist_ok=True)
         for i in range(-(-total // EPISODE_TICKS)):
             path = folder / split / f"{i:06d}.episode"
-            if not path.exists():
+            if path.exists():
+                if read_episode(path, 0, 0).scene_hash != mark:
+                    raise DataError(f"{path} is of another version of the scene; remove {folder} or give another --out")
+            else:
                 jobs.append(Job(path, base + i, min(EPISODE_TICKS, total - i * EPISODE_TICKS)))
     return jobs
 
@@ -60,7 +63,7 @@ def play_episode(world, seed: int, ticks: int) -> Episode:
 
 def collect(scene: Scene, folder: Path, ticks: int, held_out_ticks: int, workers: int, quiet: bool = False) -> int:
     """Make the missing episodes. Returns how many ticks were rendered. Raises DataError if a worker dies."""
-    jobs = plan(folder, ticks, held_out_ticks)
+    jobs = plan(folder, ticks, held_out_ticks, scene_hash(scene))
     total = sum(job.ticks for job in jobs)
     context = multiprocessing.get_context("spawn")  # a fork after an OpenGL context exists hangs
     todo, done = context.Queue(), context.Queue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from worldsim.data.episodes import list_episodes, read_episode
 from worldsim.errors import DataError
 from worldsim.model.codec import Codec, to_tensor
 from worldsim.model.condition import Condition
+from worldsim.scene import Scene, scene_hash
 
 @dataclass(frozen=True)
 class Clips:
@@ -47,6 +49,7 @@ class Latents:
         self.position = poses[:, :2].float()
         self.look = torch.remainder(poses[:, 2:].deg2rad(), 2 * torch.pi).float()
         self.look[:, 1] = poses[:, 3].deg2rad().float()
+        self._later = np.setdiff1d(np.arange(len(self.latents)), self.starts)  # frames with one before them
         self.channel_weight = tensors["channel_weight"]
 
     def draw(self, rng: np.random.Generator, batch: int, frames: int) -> Clips:
@@ -70,22 +73,25 @@ class Latents:
 
     def draw_ticks(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
         """Indices (count,) of frames before and after one tick, within an episode."""
-        after = rng.integers(1, len(self.latents), size=count)
-        after += np.isin(after, self.starts)  # the first frame of an episode has none before it
+        after = self._later[rng.integers(len(self._later), size=count)]
         return torch.from_numpy(after - 1), torch.from_numpy(after)
 
 
-def load_latents(codec: Codec, codec_hash: str, data: Path, split: str, space: ActionSpace, quiet: bool = False) -> Latents:
+def load_latents(
+    codec: Codec, codec_hash: str, data: Path, split: str, scene: Scene, quiet: bool = False
+) -> Latents:
     """Latents of a split under this codec, encoding what is not yet on disk. Raises DataError."""
     files = list_episodes(data, split)
-    path = data / f"latents-{split}-{codec_hash[:12]}.safetensors"
+    listing = "".join(f"{f.name} {f.stat().st_size} " for f in files)
+    mark = hashlib.sha256(f"{codec_hash} {scene_hash(scene)} {listing}".encode()).hexdigest()
+    path = data / f"latents-{split}-{mark[:16]}.safetensors"
     if path.exists():
-        tensors = load_file(path)
-        if len(tensors["starts"]) - 1 == len(files):
-            return Latents(tensors, space)
+        return Latents(load_file(path), scene.action_space)
     latents, actions, poses, starts = [], [], [], [0]
     for file in tqdm(files, desc=f"encode {split}", unit="episode", disable=quiet):
         episode = read_episode(file)
+        if episode.scene_hash != scene_hash(scene):
+            raise DataError(f"{file} is of another version of {scene.name}; collect into an empty folder")
         if episode.poses is None:
             raise DataError(f"{file} has no poses; this scene has a camera and needs them")
         with torch.no_grad():
@@ -101,8 +107,10 @@ def load_latents(codec: Codec, codec_hash: str, data: Path, split: str, space: A
         "starts": torch.tensor(starts),
     }
     tensors["channel_weight"] = channel_weights(codec, tensors["latents"], read_episode(files[0], 0, 1).frames.shape[1:3])
-    save_file(tensors, path)
-    return Latents(tensors, space)
+    part = path.with_suffix(".part")
+    save_file(tensors, part)
+    part.replace(path)  # a killed process leaves no half file
+    return Latents(tensors, scene.action_space)
 
 
 @torch.no_grad()

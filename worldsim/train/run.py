@@ -27,7 +27,7 @@ from worldsim.checkpoint import (
 from worldsim.config import from_mapping, require, to_mapping
 from worldsim.data.episodes import list_episodes, read_episode
 from worldsim.data.latents import Latents, load_latents
-from worldsim.errors import CheckpointError
+from worldsim.errors import CheckpointError, ConfigError, DataError
 from worldsim.model.codec import Codec, CodecConfig, to_pixels, to_tensor
 from worldsim.model.generator import Generator, GeneratorConfig
 from worldsim.rollout import Course, Rollout, follow
@@ -68,7 +68,7 @@ class Request:
     folder: Path
     data: Path
     preset: str = "cpu"
-    model: str = "default"
+    model: str | None = None
     codec_from: str | None = None
     resume: bool = False
     fresh: bool = False
@@ -87,6 +87,10 @@ def train(request: Request, config: TrainConfig) -> dict[str, float]:
     preset = PRESETS[request.preset]
     preset = replace(preset, clips=request.clips or preset.clips, clip_frames=request.clip_frames or preset.clip_frames)
     base = _base(request)
+    if base is not None and request.codec_from:
+        raise ConfigError(f"--codec-from is for a new run, {base.path} has a codec; choose another --name")
+    if base is not None and request.model and "generator.safetensors" in base.info.files:
+        raise ConfigError(f"--model is for a new generator, {base.path} has one; choose another --name or --fresh")
     torch.manual_seed(config.seed)
     codec = _codec(request, base)
     writer = _Writer(request, config, codec, base)
@@ -110,16 +114,17 @@ class _Writer:
         self.generator_config: dict[str, Any] = {}
         self.trainer: Trainer | None = None
         self.ticks = 0
-        self._begun = time.monotonic()
         self._spawns = _spawns(request.scene, base)
 
     def __call__(self) -> None:
         request = self._request
         past = self._base.info.provenance if self._base else ()
+        if request.resume and past and past[-1].get("stage") == request.stage:
+            past = past[:-1]  # the same stage, further
         here = {
             "stage": request.stage,
             "steps": self.trainer.step if self.trainer else 0,
-            "minutes": round((time.monotonic() - self._begun) / 60, 1),
+            "minutes": round(self.trainer.seconds / 60, 1) if self.trainer else 0,
             "threads": torch.get_num_threads(),
             "hardware": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
             "torch": str(torch.__version__),
@@ -155,9 +160,11 @@ def _base(request: Request) -> Checkpoint | None:
 
 
 def _codec(request: Request, base: Checkpoint | None) -> Codec:
-    """The codec of the base, of `codec_from`, or a new one for the codec stage."""
+    """The codec of the base, of `codec_from`, or a new one for the codec stage; --fresh for a generator keeps it."""
     if base is None and request.codec_from:
         base = open_checkpoint(request.codec_from)
+    if base is None and request.stage != "codec" and request.fresh:
+        base = _base(replace(request, fresh=False))
     if base is None and request.stage != "codec":
         raise CheckpointError(f"{request.folder} has no codec; run `worldsim train codec {request.scene.name}` first")
     config = CodecConfig() if base is None else from_mapping(CodecConfig, base.info.codec, f"{base.path}: codec")
@@ -173,7 +180,10 @@ def _codec_stage(
     files = list_episodes(request.data, "train")
     frames, total = [], 0
     for file in tqdm(files, desc="read frames", unit="episode", disable=request.quiet):
-        frames.append(read_episode(file).frames)
+        episode = read_episode(file)
+        if episode.scene_hash != scene_hash(request.scene):
+            raise DataError(f"{file} is of another version of {request.scene.name}; collect into an empty folder")
+        frames.append(episode.frames)
         total += len(frames[-1])
         if total >= preset.codec_frames:
             break
@@ -192,15 +202,14 @@ def _generator_stage(
 ) -> ForcingStage:
     codec.eval().requires_grad_(False)
     if not _restore_generator(base, codec, writer):
-        config = MODELS[request.model]
+        config = MODELS[request.model or "default"]
         writer.generator = Generator(config, shape_of(request.scene, codec.config.channels))
         writer.generator_config = to_mapping(config)
     generator = writer.generator
     assert generator is not None
     mark = _encoder_mark(codec)
-    space = request.scene.action_space
-    latents = load_latents(codec, mark, request.data, "train", space, request.quiet)
-    held_out = load_latents(codec, mark, request.data, "held_out", space, request.quiet)
+    latents = load_latents(codec, mark, request.data, "train", request.scene, request.quiet)
+    held_out = load_latents(codec, mark, request.data, "held_out", request.scene, request.quiet)
     writer.ticks = len(latents.latents)
     kind = {"forcing": ForcingStage, "resampling": ResamplingStage}[request.stage]
     grid = generator.shape.rows, generator.shape.columns

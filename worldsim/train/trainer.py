@@ -87,13 +87,14 @@ class Trainer:
         self._rates = [group["lr"] for o in self._optimisers for group in o.param_groups]
         self._ema = {n: p.detach().clone() for n, p in self._params.items()}
         self.step, self._spent_s, self._stop = 0, 0.0, False
+        self._started = time.monotonic()
         if resume and (folder / "state.json").exists():
             self._load()
 
     def run(self, stop_after: int | None = None) -> dict[str, float]:
         """Train until the minutes or steps are used up, or `stop_after` steps, or SIGINT; then save and export."""
         previous = _on_interrupt(self._request_stop)
-        start, saved = time.monotonic(), time.monotonic()
+        start = saved = self._started = time.monotonic()
         numbers: dict[str, float] = {}
         bar = tqdm(total=self.config.steps, unit="step", desc=self.stage.name, disable=self.quiet, initial=self.step)
         try:
@@ -113,6 +114,11 @@ class Trainer:
                 signal.signal(signal.SIGINT, previous)
         self._checkpoint(start)
         return numbers
+
+    @property
+    def seconds(self) -> float:
+        """Time trained so far, that before a resume included."""
+        return self._elapsed(self._started)
 
     def _elapsed(self, start: float) -> float:
         return self._spent_s + time.monotonic() - start
