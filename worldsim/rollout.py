@@ -65,7 +65,9 @@ class Rollout:
         embedded = self.generator.condition.embed(condition)
         frames, levels = len(embedded.vector), (*self.levels, self.context_level)
         every = Embedded(*(t.repeat(len(levels), *[1] * (t.ndim - 1)) for t in embedded.parts()))
-        made = self.generator.modulate(every, torch.tensor(levels).repeat_interleave(frames))
+        made = self.generator.modulate(
+            every, torch.tensor(levels, device=embedded.vector.device).repeat_interleave(frames)
+        )
         rows = [slice(i * frames, (i + 1) * frames) for i in range(len(levels))]
         parts = [Modulated(made.level[r], made.blocks[:, r], made.final[r]) for r in rows]
         return Prepared(embedded, dict(zip(self.levels, parts, strict=False)), parts[-1])
@@ -132,11 +134,11 @@ def follow(rollout: Rollout, course: Course, generator: torch.Generator) -> tupl
     commanded one; the position is summed from the network's own displacements.
     """
     batch, known = course.latents.shape[:2]
-    posed = torch.ones(batch)
+    posed = torch.ones(batch, device=course.latents.device)
     position = course.position[:, 0]
 
     def noise() -> Tensor:
-        return torch.randn(course.latents[:, 0].shape, generator=generator)
+        return torch.randn(course.latents[:, 0].shape, generator=generator).to(course.latents.device)
 
     def prepare(tick: int) -> Prepared:
         return rollout.prepare(Condition(course.action[:, tick], course.look[:, tick], position, posed))

@@ -29,6 +29,10 @@ class Clips:
     look: Tensor
     position: Tensor
 
+    def to(self, device: torch.device) -> Clips:
+        """On another device."""
+        return Clips(*(t.to(device) for t in (self.latents, self.action, self.look, self.position)))
+
     def condition(self, posed: Tensor) -> Condition:
         """Flat condition over B * (1 + T) frames; posed (B,) 1 or 0."""
         count = self.latents.shape[1]

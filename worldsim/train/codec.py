@@ -34,25 +34,31 @@ class CodecStage:
         rng = np.random.Generator(np.random.Philox(key=step_seed))
         generator = torch.Generator().manual_seed(step_seed)
         frames = to_tensor(self._frames[rng.integers(len(self._frames), size=self._batch)])
-        frames = frames.contiguous(memory_format=torch.channels_last)
+        frames = frames.to(self._device).contiguous(memory_format=torch.channels_last)
         raw = self.model.encoder(frames).float()
         deviation = raw.detach().std(dim=(0, 2, 3), keepdim=True)
-        raw = raw + LATENT_NOISE * deviation * torch.randn(raw.shape, generator=generator)
+        raw = raw + LATENT_NOISE * deviation * torch.randn(raw.shape, generator=generator).to(raw.device)
         made = self.model.decoder(raw).float()
         return codec_loss(made, frames), {"psnr": float(psnr(made.detach(), frames))}
+
+    @property
+    def _device(self) -> torch.device:
+        return self.model.latent_mean.device
 
     def sample(self) -> np.ndarray:
         picks = np.linspace(0, len(self._frames) - 1, 8).astype(int)
         truth = self._frames[picks]
         with torch.no_grad():
-            made = to_pixels(self.model.decoder(self.model.encoder(to_tensor(truth))))
+            made = to_pixels(self.model.decoder(self.model.encoder(to_tensor(truth).to(self._device))).cpu())
         return np.concatenate([np.concatenate(list(truth), 1), np.concatenate(list(made), 1)], 0)
 
     def export(self) -> None:
         if not self._decoder_only:
             picks = np.linspace(0, len(self._frames) - 1, 2048).astype(int)
             with torch.no_grad():
-                parts = [self.model.encoder(to_tensor(self._frames[i])) for i in np.array_split(picks, 32)]
+                parts = [
+                    self.model.encoder(to_tensor(self._frames[i]).to(self._device)) for i in np.array_split(picks, 32)
+                ]
             self.model.set_statistics(torch.cat(parts))
         self._export()
 

@@ -43,8 +43,16 @@ class ForcingStage:
     def loss(self, step_seed: int, step: int) -> tuple[Tensor, dict[str, float]]:
         rng = np.random.Generator(np.random.Philox(key=step_seed))
         generator = torch.Generator().manual_seed(step_seed)
-        clips = self._latents.draw(rng, self._batch, self._frames)
+        clips = self._latents.draw(rng, self._batch, self._frames).to(self._device)
         return self.total_loss(clips, clips.latents, rng, generator)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def _noise(self, like: Tensor, generator: torch.Generator) -> Tensor:
+        """Drawn on the CPU whatever the device, so that a step is the same everywhere."""
+        return torch.randn(like.shape, generator=generator).to(like.device)
 
     def total_loss(
         self, clips: Clips, history: Tensor, rng: np.random.Generator, generator: torch.Generator
@@ -62,12 +70,12 @@ class ForcingStage:
         The history's own frames are denoised too: where they carry much noise that is teaching for nothing.
         """
         batch, count = history.shape[:2]
-        history_level = history_levels(batch, count, generator)
-        clean = add_noise(history, torch.randn(history.shape, generator=generator), history_level[..., None, None])
+        history_level = history_levels(batch, count, generator).to(self._device)
+        clean = add_noise(history, self._noise(history, generator), history_level[..., None, None])
         truth = clips.latents[:, 2:]
-        level = draw_levels((batch, count - 2), generator, pure=0.4)
-        noisy = add_noise(truth, torch.randn(truth.shape, generator=generator), level[..., None, None])
-        posed = (torch.rand(batch, generator=generator) >= POSE_DROP).float()
+        level = draw_levels((batch, count - 2), generator, pure=0.4).to(self._device)
+        noisy = add_noise(truth, self._noise(truth, generator), level[..., None, None])
+        posed = (torch.rand(batch, generator=generator) >= POSE_DROP).float().to(self._device)
         made, seen = self.model.clip(clean, history_level, noisy, level, clips.condition(posed))
         frame_error = self._frame_error(made, truth)
         denoise = (frame_error * loss_weight(level)).mean()
@@ -81,27 +89,27 @@ class ForcingStage:
 
         Frames of a clip look alike; so many unrelated ones teach the plan at a fraction of the cost.
         """
-        frames = self._latents.draw_frames(rng, 4 * self._batch)
+        frames = self._latents.draw_frames(rng, 4 * self._batch).to(self._device)
         truth = frames.latents[:, 0]
-        level = draw_levels((len(truth),), generator, pure=0.7)
-        x = add_noise(truth, torch.randn(truth.shape, generator=generator), level[:, None, None])
-        embedded = self.model.condition.embed(frames.condition(torch.ones(len(truth))))
+        level = draw_levels((len(truth),), generator, pure=0.7).to(self._device)
+        x = add_noise(truth, self._noise(truth, generator), level[:, None, None])
+        embedded = self.model.condition.embed(frames.condition(torch.ones(len(truth), device=self._device)))
         made = self.model.denoise(x, self.model.modulate(embedded, level), embedded, None).latent
         return (self._frame_error(made[:, None], truth[:, None])[:, 0] * loss_weight(level)).mean()
 
     def odometry_loss(self, rng: np.random.Generator, count: int = 2048) -> Tensor:
         """Squared error of predicted displacements, in steps of the longest length, over ticks of all episodes."""
         before, after = self._latents.draw_ticks(rng, count)
-        with torch.autocast("cpu", enabled=False):
-            made = self.model.odometry(
-                self._latents.action[after], self._latents.position[before], self._latents.look[after, 0]
-            )
-            true = self._latents.position[after] - self._latents.position[before]
-            return ((made - true) / self.model.odometry.step_m).square().mean()
+        data, device = self._latents, self._device
+        action, look = data.action[after].to(device), data.look[after, 0].to(device)
+        here, there = data.position[before].to(device), data.position[after].to(device)
+        with torch.autocast(device.type, enabled=False):
+            made = self.model.odometry(action, here, look)
+            return ((made - (there - here)) / self.model.odometry.step_m).square().mean()
 
     def _frame_error(self, made: Tensor, truth: Tensor) -> Tensor:
         """Squared error of frames (B, T, N, C), each channel by what it costs in pixels: (B, T)."""
-        return ((made.float() - truth).square() * self._latents.channel_weight).mean(dim=(2, 3))
+        return ((made.float() - truth).square() * self._latents.channel_weight.to(truth.device)).mean(dim=(2, 3))
 
     def sample(self) -> np.ndarray | None:
         return self._picture()

@@ -18,6 +18,7 @@ from worldsim.rollout import Rollout
 from worldsim.train.forcing import ForcingStage
 
 TRUE_SHARE = 0.3  # of batches that keep their true history, so that the stage does not forget what truth looks like
+FREE_SHARE = 0.3  # of clips dreamed from nothing but noise, as at play: these drift furthest
 
 
 class ResamplingStage(ForcingStage):
@@ -27,7 +28,7 @@ class ResamplingStage(ForcingStage):
 
     def loss(self, step_seed: int, step: int) -> tuple[Tensor, dict[str, float]]:
         rng = np.random.Generator(np.random.Philox(key=step_seed))
-        clips = self._latents.draw(rng, self._batch, self._frames)
+        clips = self._latents.draw(rng, self._batch, self._frames).to(self._device)
         generator = torch.Generator().manual_seed(step_seed)
         if rng.random() < TRUE_SHARE:
             return self.total_loss(clips, clips.latents, rng, generator)
@@ -44,11 +45,12 @@ class ResamplingStage(ForcingStage):
         """
         rollout = Rollout(self.model, 1, CONTEXT_LEVEL)
         batch, count = clips.latents.shape[:2]
-        level = torch.sigmoid(torch.randn(batch, generator=generator) + 0.5)
-        posed = torch.ones(batch)
+        level = torch.sigmoid(torch.randn(batch, generator=generator) + 1.0)
+        level = torch.where(torch.rand(batch, generator=generator) < FREE_SHARE, torch.ones(()), level)
+        level, posed = level.to(self._device), torch.ones(batch, device=self._device)
 
         def noise() -> Tensor:
-            return torch.randn(clips.latents[:, 0].shape, generator=generator)
+            return self._noise(clips.latents[:, 0], generator)
 
         frames = [clips.latents[:, 0], clips.latents[:, 1]]
         memory = None

@@ -50,9 +50,13 @@ class Preset:
     clips: int = 10
     clip_frames: int = 9
     bf16: bool = True
+    device: str = "cpu"
 
 
-PRESETS = {"cpu": Preset(), "gpu": Preset(codec_batch=256, codec_frames=400_000, clips=64, clip_frames=16)}
+PRESETS = {
+    "cpu": Preset(),
+    "gpu": Preset(codec_batch=256, codec_frames=400_000, clips=64, clip_frames=16, device="cuda"),
+}
 MODELS = {
     "default": GeneratorConfig(),
     "tiny": GeneratorConfig(width=128, depth=4, heads=4, hidden=256, window=4),
@@ -86,6 +90,8 @@ def train(request: Request, config: TrainConfig) -> dict[str, float]:
     """Run one stage and write a checkpoint. Returns the last step's numbers. Raises WorldsimError."""
     preset = PRESETS[request.preset]
     preset = replace(preset, clips=request.clips or preset.clips, clip_frames=request.clip_frames or preset.clip_frames)
+    if preset.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"--preset {request.preset} needs a CUDA device and there is none; use --preset cpu")
     base = _base(request)
     if base is not None and request.codec_from:
         raise ConfigError(f"--codec-from is for a new run, {base.path} has a codec; choose another --name")
@@ -99,7 +105,11 @@ def train(request: Request, config: TrainConfig) -> dict[str, float]:
     else:
         stage = _generator_stage(request, preset, codec, base, writer)
     trainer = Trainer(
-        stage, replace(config, bf16=preset.bf16), request.folder / request.stage, request.resume, request.quiet
+        stage,
+        replace(config, bf16=preset.bf16, device=preset.device),
+        request.folder / request.stage,
+        request.resume,
+        request.quiet,
     )
     writer.trainer = trainer
     return trainer.run()
@@ -254,8 +264,10 @@ def dream_picture(
     """Film strips from held-out episodes, truth above dream, at ticks 1, 2, 4, 8, 16, 32. uint8 (H, W, 3)."""
     window = generator.config.window
     clips = held_out.draw(np.random.Generator(np.random.Philox(key=5)), rows, window + ticks)
-    course = Course(clips.latents[:, 1 : 1 + window], clips.action[:, 1:], clips.look[:, 1:], clips.position[:, 1:])
-    dreamed, _ = follow(Rollout(generator, 2), course, torch.Generator().manual_seed(5))
+    device = next(generator.parameters()).device
+    parts = (clips.latents[:, 1 : 1 + window], clips.action[:, 1:], clips.look[:, 1:], clips.position[:, 1:])
+    course = Course(*(t.to(device) for t in parts))
+    dreamed = follow(Rollout(generator, 2), course, torch.Generator().manual_seed(5))[0].cpu()
     shown = [t for t in (1, 2, 4, 8, 16, 32) if t <= ticks]
     strips = []
     for row in range(rows):

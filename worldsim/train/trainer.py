@@ -40,6 +40,7 @@ class TrainConfig:
     decay_from: float = 0.7  # share of the run after which the learning rate falls linearly to nothing
     save_minutes: float = 5.0
     bf16: bool = False
+    device: str = "cpu"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -74,6 +75,7 @@ class Trainer:
     def __init__(self, stage: Stage, config: TrainConfig, folder: Path, resume: bool, quiet: bool = False) -> None:
         self.stage, self.config, self.folder, self.quiet = stage, config, folder, quiet
         folder.mkdir(parents=True, exist_ok=True)
+        stage.model.to(config.device)
         self._params = {n: p for n, p in stage.model.named_parameters() if p.requires_grad}
         hidden = [p for n, p in self._params.items() if p.ndim == 2 and not n.startswith(_OUTSIDE)]
         rest = [p for n, p in self._params.items() if not (p.ndim == 2 and not n.startswith(_OUTSIDE))]
@@ -146,7 +148,7 @@ class Trainer:
             for group in optimiser.param_groups:
                 group["lr"] = next(rates) * scale
         self.stage.model.train()
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
+        with torch.autocast(config.device, torch.bfloat16, enabled=config.bf16):
             loss, numbers = self.stage.loss(step_seed(config.seed, self.step), self.step)
         for optimiser in self._optimisers:
             optimiser.zero_grad(set_to_none=True)
