@@ -37,8 +37,8 @@ class _Put:
 
 
 @dataclass(frozen=True)
-class NeuralState:
-    """The state of a dream: its newest latent (1, N, C), where it believes to be, and its context."""
+class ThinState:
+    """A dream without its context: its newest latent (1, N, C), and where it believes to be."""
 
     seed: int
     tick: int
@@ -46,19 +46,13 @@ class NeuralState:
     position: tuple[float, float] | None
     action: Action
     latent: Tensor
-    put: _Put = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
-class ThinState:
-    """A state without its context."""
+class NeuralState(ThinState):
+    """The whole state of a dream: its context too, which may still have to be written."""
 
-    seed: int
-    tick: int
-    look: Look
-    position: tuple[float, float] | None
-    action: Action
-    latent: Tensor
+    put: _Put = field(repr=False, compare=False)
 
 
 class NeuralWorld:

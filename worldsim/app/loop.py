@@ -7,27 +7,24 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pygame
-from PIL import Image
 
 from worldsim.action import Action
-from worldsim.app.hud import BAR_HEIGHT, Hud, Status
+from worldsim.app.hud import Status
 from worldsim.app.input import Input
-from worldsim.app.renderer import Renderer, fit
+from worldsim.app.screen import Screen
 from worldsim.app.window import Window
-from worldsim.camera import Look, homography
+from worldsim.camera import Look
 from worldsim.engine import EngineProcess, EngineSettings
 from worldsim.errors import WorldsimError
 from worldsim.scene import Scene, parse_scene
 
-_DISPLAY_S = 1 / 60
-_BAR_S = 0.25
 _LATE_WINDOW = 100  # ticks over which lateness is judged
 _REWIND_TICKS = 2  # ticks gone back for each tick's time while Backspace is held
 
@@ -57,8 +54,8 @@ class Summary:
     late: int = 0
     first_window_s: float = 0.0
     first_frame_s: float = 0.0
-    tick_ms: list[float] = field(default_factory=list)
-    latency_ms: list[float] = field(default_factory=list)
+    tick_ms: deque[float] = field(default_factory=lambda: deque(maxlen=20_000))
+    latency_ms: deque[float] = field(default_factory=lambda: deque(maxlen=20_000))
     draft: dict[str, int] = field(default_factory=dict)
 
 
@@ -73,30 +70,29 @@ class Desktop:
         self._begun = begun
         self._settings, self._engine_settings = settings, engine_settings
         self._window = Window(settings.size, "worldsim")
-        self._renderer = Renderer(self._window.gl)
-        self._hud = Hud()
-        self.played = Summary(first_window_s=time.perf_counter() - self._begun)
         self._status = Status(checkpoint=engine_settings.checkpoint)
+        self._screen = Screen(self._window, self._status, settings.screenshots)
+        self._screen.bar, self._screen.reproject = settings.hud, settings.reproject
+        self._screen.card = _first_start() if settings.card is None else settings.card
+        self.played = Summary(first_window_s=time.perf_counter() - self._begun)
         self._scene: Scene | None = None
         self._input: Input | None = None
         self._script: Iterator[Action] | None = None
-        self._shown_look = self._newest_look = Look()
+        self._newest_look = Look()
         self._pending: int | None = None  # id of the action the engine is working on
         self._stamps: dict[int, float] = {}
         self._await_display: float | None = None
         self._input_time: float | None = None
-        self._due = self._drawn_at = self._bar_at = self._note_until = 0.0
+        self._due = 0.0
         self._recent_late: list[bool] = []
-        self._paused = self._replaying = self._running = self._dirty = self._shot_wanted = False
+        self._paused = self._replaying = self._running = False
         self._offered = False
         self._rewind_to: int | None = None
         self._earliest = 0
         self._record_since: float | None = None
-        self._showing_bar, self._reproject = settings.hud, settings.reproject
-        self._card = _first_start() if settings.card is None else settings.card
         self._fatal: str | None = None
         self._next_id = 0
-        self._draw()  # the loading screen, before the engine costs anything
+        self._screen.draw(self._newest_look)  # the loading screen, before the engine costs anything
         self._engine = EngineProcess(engine_settings)
 
     def run(self) -> Summary:
@@ -131,7 +127,7 @@ class Desktop:
         if event.type == pygame.QUIT:
             self._running = False
         elif event.type in (pygame.VIDEORESIZE, pygame.VIDEOEXPOSE, pygame.WINDOWEXPOSED):
-            self._dirty = True
+            self._screen.dirty = True
         elif event.type == pygame.MOUSEBUTTONDOWN:
             self._dismiss_card()
             self._window.capture(True)
@@ -160,18 +156,18 @@ class Desktop:
         elif key == pygame.K_ESCAPE:
             self._window.capture(False)
         elif key == pygame.K_h:
-            self._card = not self._card
+            self._screen.card = not self._screen.card
         elif self._dismiss_card():
             return False
         elif key == pygame.K_F1:
-            self._showing_bar = not self._showing_bar
+            self._screen.bar = not self._screen.bar
         elif key == pygame.K_F2:
-            self._reproject = not self._reproject
-            self._note(f"smooth look {'on' if self._reproject else 'off'}")
+            self._screen.reproject = not self._screen.reproject
+            self._screen.note(f"smooth look {'on' if self._screen.reproject else 'off'}")
         elif key == pygame.K_F11:
             self._window.toggle_fullscreen()
         elif key == pygame.K_F12:
-            self._shot_wanted = True
+            self._screen.shot_wanted = True
         elif self._scene is None:
             return False
         elif key == pygame.K_p:
@@ -192,13 +188,12 @@ class Desktop:
             self._next_checkpoint()
         else:
             return False
-        self._dirty = True
-        self._bar_at = 0.0
+        self._screen.refresh()
         return True
 
     def _dismiss_card(self) -> bool:
-        shown, self._card = self._card, False
-        self._dirty = self._dirty or shown
+        shown, self._screen.card = self._screen.card, False
+        self._screen.dirty |= shown
         return shown
 
     def _toggle_recording(self) -> None:
@@ -211,7 +206,7 @@ class Desktop:
     def _replay_last(self) -> None:
         files = sorted(self._settings.recordings.glob("*.jsonl"), key=lambda p: p.stat().st_mtime)
         if not files:
-            self._note(f"nothing has been recorded in {self._settings.recordings} yet; F5 records")
+            self._screen.note(f"nothing has been recorded in {self._settings.recordings} yet; F5 records")
             return
         if self._record_since is not None:
             self._engine.send("record", path=None)
@@ -220,7 +215,7 @@ class Desktop:
     def _next_checkpoint(self) -> None:
         names = list(self._settings.checkpoints)
         if not set(names) - {self._status.checkpoint}:
-            self._note("there is no other checkpoint")
+            self._screen.note("there is no other checkpoint")
             return
         here = names.index(self._status.checkpoint) if self._status.checkpoint in names else -1
         self._engine.send("swap", checkpoint=names[(here + 1) % len(names)])
@@ -233,17 +228,6 @@ class Desktop:
             if self._input:
                 self._input.release()
 
-    def _save_screenshot(self) -> None:
-        """Keep what has just been drawn: before the flip, since what a buffer holds after it is undefined."""
-        folder, self._shot_wanted = self._settings.screenshots, False
-        path = folder / f"worldsim-{time.strftime('%Y%m%d-%H%M%S')}-{int(time.time() * 1e3) % 1000:03d}.png"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(self._renderer.read()).save(path)
-            self._note(f"wrote {path}")
-        except OSError as error:
-            self._note(f"{path} cannot be written: {error.strerror}")
-
     # Engine
 
     def _take(self, message: dict[str, Any]) -> None:
@@ -254,15 +238,16 @@ class Desktop:
             self._enter_scene(message)
         elif say == "recording":
             self._record_since = time.perf_counter() if message["path"] else None
-            self._note(message["text"])
+            self._screen.note(message["text"])
         elif say == "note":
-            self._note(message["text"])
+            self._screen.note(message["text"])
         elif say in ("fatal", "died"):
             self._fatal = message["text"]
             self._running = False
 
     def _enter_scene(self, message: dict[str, Any]) -> None:
         before, self._scene = self._scene, parse_scene(message["scene"], "engine")
+        self._screen.scene = self._scene
         self._status.checkpoint = message["checkpoint"]
         if self._input is None or before is None or before.controls != self._scene.controls:  # held keys stay held
             self._input = Input(self._scene.action_space, self._settings.sensitivity_deg, self._settings.invert_y)
@@ -279,12 +264,11 @@ class Desktop:
         now = time.perf_counter()
         if not self.played.first_frame_s:
             self.played.first_frame_s = now - self._begun
-        self._renderer.upload_frame(self._engine.pixels(message))
         status, look = self._status, Look(message["yaw_deg"], message["pitch_deg"])
+        self._screen.take_frame(self._engine.pixels(message), look)
         status.tick, self._earliest, self._replaying = message["tick"], message["earliest"], message["replaying"]
         self.played.draft = message["draft"]
         status.accepted, status.discarded = message["draft"]["accepted"], message["draft"]["discarded"]
-        self._shown_look = look
         stamp = self._stamps.pop(message["id"], None)
         if message["tick_ms"] is None:  # not made for an action: a reset, a rewind, a replayed frame
             self._newest_look = look
@@ -296,7 +280,6 @@ class Desktop:
             self._await_display = stamp
         if message["id"] == self._pending:
             self._pending = None
-        self._dirty = True
         if self._settings.ticks is not None and self.played.ticks >= self._settings.ticks:
             self._draw()
             self._running = False
@@ -347,79 +330,36 @@ class Desktop:
             self._offered = True
             other = [n for n in self._settings.checkpoints if n != self._status.checkpoint and n.endswith("tiny")]
             offer = f"; Tab changes to {other[0]}, which is faster" if other else ""
-            self._note(f"this machine is slow for {self._status.checkpoint}{offer}", seconds=15)
+            self._screen.note(f"this machine is slow for {self._status.checkpoint}{offer}", seconds=15)
 
     # Display
 
     def _draw_if_due(self) -> None:
-        now = time.perf_counter()
-        moving = self._input is not None and any(abs(d) >= 0.25 for d in self._input.pending_deg())
-        stale_bar = self._showing_bar and now - self._bar_at > _BAR_S
-        fresh = self._await_display is not None
-        if fresh or ((self._dirty or moving or stale_bar) and now - self._drawn_at >= _DISPLAY_S):
+        if self._await_display is not None or self._screen.due(self._looking()):
             self._draw()
 
+    def _looking(self) -> bool:
+        """True if the mouse has moved the look since the last action."""
+        return self._input is not None and any(abs(d) >= 0.25 for d in self._input.pending_deg())
+
     def _draw(self) -> None:
-        now = time.perf_counter()
-        width, height = self._window.size
-        bar = BAR_HEIGHT if self._showing_bar else 0
-        self._renderer.begin((width, height))
-        if self._scene is None:
-            self._renderer.upload_overlay(
-                "card", self._hud.loading_card(self._engine_settings.checkpoint, "loading the network", width)
-            )
-            self._renderer.draw_overlay("card", max(0, (width - 460) // 2), max(0, (height - 110) // 2))
-        else:
-            aspect = self._scene.frame.aspect
-            dim = 0.35 if self._card else 1.0
-            self._renderer.draw_frame(fit(width, max(height - bar, 1), aspect), self._warp(), dim)
-            if bar:
-                self._draw_bar(now, width, height)
-            if self._card:
-                card = self._hud.key_card(width, height - bar)
-                self._renderer.upload_overlay("card", card)
-                self._renderer.draw_overlay(
-                    "card", (width - card.get_width()) // 2, max(0, (height - bar - card.get_height()) // 2)
-                )
-        if self._shot_wanted:
-            self._save_screenshot()
-        self._window.flip()
-        self._drawn_at, self._dirty = time.perf_counter(), False
+        status = self._status
+        status.recording_s = None if self._record_since is None else time.perf_counter() - self._record_since
+        status.mode = (
+            f"REWIND to {self._rewind_to}" if self._rewind_to is not None
+            else "REPLAY" if self._replaying else "PAUSED" if self._paused else ""
+        )  # fmt: skip
+        look = self._newest_look
+        if self._rewind_to is not None:
+            look = self._screen.shown_look
+        elif self._scene is not None and self._input is not None:  # unsent mouse motion shows at once
+            look = self._scene.camera.turn(look, *self._input.pending_deg())
+        drawn_at = self._screen.draw(look)
         if self._await_display is not None:
-            latency = (self._drawn_at - self._await_display) * 1e3
-            self._status.latency_ms.append(latency)
+            latency = (drawn_at - self._await_display) * 1e3
+            status.latency_ms.append(latency)
             self.played.latency_ms.append(latency)
             self._await_display = None
-
-    def _draw_bar(self, now: float, width: int, height: int) -> None:
-        if now - self._bar_at > _BAR_S or self._bar_width != width:
-            status = self._status
-            if now > self._note_until:
-                status.note = ""
-            status.recording_s = None if self._record_since is None else now - self._record_since
-            status.mode = (
-                f"REWIND to {self._rewind_to}" if self._rewind_to is not None
-                else "REPLAY" if self._replaying else "PAUSED" if self._paused else ""
-            )  # fmt: skip
-            self._renderer.upload_overlay("bar", self._hud.bar(status, width))
-            self._bar_at, self._bar_width = now, width
-        self._renderer.draw_overlay("bar", 0, height - BAR_HEIGHT)
-
-    _bar_width = 0
-
-    def _warp(self) -> np.ndarray:
-        """From where the player looks now, unsent mouse motion included, to where the shown frame was made for."""
-        if not self._reproject or self._scene is None or self._input is None or self._rewind_to is not None:
-            return np.eye(3)
-        newest = self._scene.camera.turn(self._newest_look, *self._input.pending_deg())
-        if newest == self._shown_look:
-            return np.eye(3)
-        return homography(self._scene.camera, self._scene.frame.aspect, self._shown_look, newest)
-
-    def _note(self, text: str, seconds: float = 6.0) -> None:
-        self._status.note, self._note_until = text, time.perf_counter() + seconds
-        self._bar_at = 0.0
-        self._dirty = True
 
 
 def _first_start() -> bool:
