@@ -107,7 +107,7 @@ def test_the_stages_follow_each_other_into_a_playable_checkpoint(data, scene, tm
     folder = tmp_path / "runs" / "made"
     config = TrainConfig(steps=2, warmup_steps=1)
     frozen = None
-    for stage in ("codec", "forcing", "resampling", "codec"):
+    for stage in ("codec", "forcing", "resampling", "odometry", "codec"):
         model = "tiny" if stage == "forcing" else None
         request = Request(stage, scene, folder, data, model=model, quiet=True, clips=2, clip_frames=5)
         numbers = train(request, config)
@@ -117,7 +117,7 @@ def test_the_stages_follow_each_other_into_a_playable_checkpoint(data, scene, tm
     # Once a generator exists the encoder keeps its meaning; only the decoder is trained further.
     assert all(torch.equal(a, b) for a, b in zip(frozen, _encoder(folder), strict=True))
     stages = [p["stage"] for p in open_checkpoint(str(folder)).info.provenance]
-    assert stages == ["codec", "forcing", "resampling", "codec"]
+    assert stages == ["codec", "forcing", "resampling", "odometry", "codec"]
     world = open_played(str(folder), threads=1).world
     state, _ = world.start(0, find_spawn(str(folder), "entrance"))
     assert advance(world, state, scene.action_space.idle)[1].pixels.shape == (96, 160, 3)

@@ -18,8 +18,8 @@ from worldsim.model.generator import Generator
 
 SINK_DROP = 0.3
 POSE_DROP = 0.1
-ODOMETRY_WEIGHT = 2.0
-PLACE_WEIGHT = 0.5
+PLACE_WEIGHT = 1.0
+PLACE_FRAMES = 16  # unrelated frames for each clip of a batch
 HISTORY_WEIGHT = 0.25
 
 
@@ -39,6 +39,8 @@ class ForcingStage:
     ) -> None:
         self.model, self._latents, self._batch, self._frames = generator, latents, batch, frames
         self._export, self._picture = export, picture
+        generator.requires_grad_(True)
+        generator.odometry.requires_grad_(False)  # a stage of its own
 
     def loss(self, step_seed: int, step: int) -> tuple[Tensor, dict[str, float]]:
         rng = np.random.Generator(np.random.Philox(key=step_seed))
@@ -57,12 +59,10 @@ class ForcingStage:
     def total_loss(
         self, clips: Clips, history: Tensor, rng: np.random.Generator, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
-        """The clips' loss from `history` (B, 1 + T, N, C), true or dreamed, with the place and odometry losses."""
+        """The clips' loss from `history` (B, 1 + T, N, C), true or dreamed, with the place loss."""
         denoise, numbers = self.clip_loss(clips, history, generator)
         place = self.place_loss(rng, generator)
-        drift = self.odometry_loss(rng)
-        numbers |= {"place": float(place.detach()), "odometry": float(drift.detach())}
-        return denoise + PLACE_WEIGHT * place + ODOMETRY_WEIGHT * drift, numbers
+        return denoise + PLACE_WEIGHT * place, numbers | {"place": float(place.detach())}
 
     def clip_loss(self, clips: Clips, history: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """Loss of predicting the true frames of `clips` from noised history.
@@ -89,23 +89,13 @@ class ForcingStage:
 
         Frames of a clip look alike; so many unrelated ones teach the plan at a fraction of the cost.
         """
-        frames = self._latents.draw_frames(rng, 4 * self._batch).to(self._device)
+        frames = self._latents.draw_frames(rng, PLACE_FRAMES * self._batch).to(self._device)
         truth = frames.latents[:, 0]
         level = draw_levels((len(truth),), generator, pure=0.7).to(self._device)
         x = add_noise(truth, self._noise(truth, generator), level[:, None, None])
         embedded = self.model.condition.embed(frames.condition(torch.ones(len(truth), device=self._device)))
         made = self.model.denoise(x, self.model.modulate(embedded, level), embedded, None).latent
         return (self._frame_error(made[:, None], truth[:, None])[:, 0] * loss_weight(level)).mean()
-
-    def odometry_loss(self, rng: np.random.Generator, count: int = 2048) -> Tensor:
-        """Squared error of predicted displacements, in steps of the longest length, over ticks of all episodes."""
-        before, after = self._latents.draw_ticks(rng, count)
-        data, device = self._latents, self._device
-        action, look = data.action[after].to(device), data.look[after, 0].to(device)
-        here, there = data.position[before].to(device), data.position[after].to(device)
-        with torch.autocast(device.type, enabled=False):
-            made = self.model.odometry(action, here, look)
-            return ((made - (there - here)) / self.model.odometry.step_m).square().mean()
 
     def _frame_error(self, made: Tensor, truth: Tensor) -> Tensor:
         """Squared error of frames (B, T, N, C), each channel by what it costs in pixels: (B, T)."""

@@ -34,11 +34,10 @@ from worldsim.rollout import Course, Rollout, follow
 from worldsim.scene import Scene, scene_hash
 from worldsim.train.codec import CodecStage
 from worldsim.train.forcing import ForcingStage
+from worldsim.train.odometry import OdometryStage
 from worldsim.train.resampling import ResamplingStage
 from worldsim.train.trainer import Stage, TrainConfig, Trainer
 from worldsim.world import Spawn
-
-STAGES = ("codec", "forcing", "resampling")
 
 
 @dataclass(frozen=True)
@@ -207,9 +206,7 @@ def _codec_stage(
     return CodecStage(codec, pixels, preset.codec_batch, writer, decoder_only=begun)
 
 
-def _generator_stage(
-    request: Request, preset: Preset, codec: Codec, base: Checkpoint | None, writer: _Writer
-) -> ForcingStage:
+def _generator_stage(request: Request, preset: Preset, codec: Codec, base: Checkpoint | None, writer: _Writer) -> Stage:
     codec.eval().requires_grad_(False)
     if not _restore_generator(base, codec, writer):
         config = MODELS[request.model or "default"]
@@ -221,6 +218,8 @@ def _generator_stage(
     latents = load_latents(codec, mark, request.data, "train", request.scene, request.quiet)
     held_out = load_latents(codec, mark, request.data, "held_out", request.scene, request.quiet)
     writer.ticks = len(latents.latents)
+    if request.stage == "odometry":
+        return OdometryStage(generator, latents, writer)
     kind = {"forcing": ForcingStage, "resampling": ResamplingStage}[request.stage]
     grid = generator.shape.rows, generator.shape.columns
     picture = lambda: dream_picture(generator, codec, held_out, grid)  # noqa: E731
