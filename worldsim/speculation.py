@@ -6,6 +6,7 @@ predicted one, and then it is the very state and frame that the plain path would
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter, deque
 from dataclasses import dataclass
 
@@ -96,8 +97,11 @@ class Pace:
         self._cost_s.append(seconds)
 
     def fits(self, slack_s: float) -> bool:
-        """True if the slowest of the recent drafts would be done in time. Unknown costs are tried."""
-        if not self._cost_s or max(self._cost_s) * 1.05 < slack_s:
+        """True if a draft like the recent ones would be done in time. Unknown costs are tried.
+
+        The median, not the slowest: a draft that takes longer is given up between passes and costs at most one.
+        """
+        if not self._cost_s or statistics.median(self._cost_s) * 1.1 < slack_s:
             self._refused = 0
             return True
         self._refused += 1
