@@ -43,13 +43,15 @@ def make_checkpoint(folder: Path, seed: int) -> Path:
     from worldsim.config import to_mapping
     from worldsim.model.codec import Codec, CodecConfig
     from worldsim.model.generator import Generator, GeneratorConfig
+    from worldsim.model.place import PlaceConfig
     from worldsim.scene import load_scene, scene_hash
     from worldsim.world import Spawn
 
     scene = load_scene("gallery")
     torch.manual_seed(seed)
     codec = Codec(CodecConfig(channels=8, encoder_widths=(16, 8, 8), decoder_widths=(16, 8, 8)))
-    config = GeneratorConfig(width=64, depth=2, heads=2, hidden=64, window=3)
+    place = PlaceConfig(cell_m=1.0, features=4, rays=1, samples=12, width=32, hidden=32, depth=1)
+    config = GeneratorConfig(width=64, depth=2, heads=2, hidden=64, window=3, place=place)
     generator = Generator(config, shape_of(scene, 8))
     for parameter in (*codec.parameters(), *generator.parameters()):
         if not parameter.any():  # zero at the start of training; here everything must matter
@@ -84,6 +86,25 @@ def some_actions(scene):
         action = space.make(walk=int(rng.integers(-1, 2)), yaw=int(rng.integers(-20, 21)) * int(rng.integers(2)))
         actions += [action] * int(rng.integers(1, 7))
     return actions[:60]
+
+
+@pytest.fixture
+def nonsense_episodes(tmp_path, scene):
+    """Two short episodes of smooth nonsense with the scene's controls."""
+    from worldsim.data.episodes import Episode, write_episode
+    from worldsim.scene import scene_hash
+
+    rng = np.random.Generator(np.random.Philox(key=0))
+    for split in ("train", "held_out"):
+        (tmp_path / split).mkdir()
+        colours = rng.integers(0, 255, (60, 6, 10, 3)).astype(np.uint8)
+        poses = np.cumsum(rng.normal(0, 0.05, (60, 4)), axis=0) + [4, 2, 0, 0]
+        actions = rng.integers(-1, 2, (60, 5)).astype(np.int16) * [1, 1, 0, 9, 3]
+        frames = colours.repeat(16, 1).repeat(16, 2)
+        write_episode(
+            tmp_path / split / "000000.episode", Episode(frames, actions.astype(np.int16), poses, scene_hash(scene), 0)
+        )
+    return tmp_path
 
 
 def tool(*arguments: str, timeout: float = 240, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:

@@ -32,10 +32,10 @@ def test_speculation_does_not_change_a_frame(small):
             tool("play", small, "--headless", "--realtime", "--ticks", "50", "--seed", "7", "--actions", "human",
                  "--spawn", "a", "--speculate", mode, "--json").stdout
         )
-        for mode in ("off", "auto")
+        for mode in ("off", "auto", "2")
     ]  # fmt: skip
-    assert runs[0]["digests"] == runs[1]["digests"]
-    assert runs[0]["draft"]["accepted"] == 0 and runs[1]["draft"]["accepted"] > 0
+    assert runs[0]["digests"] == runs[1]["digests"] == runs[2]["digests"]
+    assert runs[0]["draft"]["accepted"] == 0 and runs[2]["draft"]["accepted"] > 0
 
 
 def test_recording_replays_and_a_change_by_hand_is_found(small, tmp_path):
@@ -110,7 +110,19 @@ def test_bench_tells_every_part(small):
 def test_evaluate_tells_quality_and_baselines(small, tmp_path):
     strip = tmp_path / "strip.png"
     done = tool(
-        "evaluate", small, "--rollouts", "2", "--ticks", "16", "--data", str(tmp_path), "--strip", str(strip), "--json"
+        "evaluate",
+        small,
+        "--only",
+        "quality",
+        "--rollouts",
+        "2",
+        "--ticks",
+        "16",
+        "--data",
+        str(tmp_path),
+        "--strip",
+        str(strip),
+        "--json",
     )
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
@@ -131,7 +143,7 @@ def test_scenes_and_checkpoints_are_listed():
         (["play", "{small}", "--headless", "--ticks", "-1"], "--ticks: must be at least 0, got -1"),
         (["play", "{small}", "--headless", "--spawn", "{nonsense}"], "cannot be read as a picture"),
         (["play", "{small}", "--headless", "--spawn", "nowhere"], "neither a spawn"),
-        (["play", "{small}", "--headless", "--steps", "3"], "--steps must be 1, 2 or 4"),
+        (["play", "{small}", "--headless", "--steps", "3"], "--steps must be 1, 2, 4 or 8"),
         (["play", "{small}", "--headless", "--actions", "{nonsense}"], "not a worldsim trace"),
         (["play", "{small}", "--headless", "--record", "/proc/none/a.jsonl"], "cannot be written"),
         (["play", "{small}", "--headless", "--speculate", "sometimes"], "must be auto, off or a depth"),

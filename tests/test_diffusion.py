@@ -49,5 +49,5 @@ def test_training_levels_lie_on_the_path_and_often_at_pure_noise():
 
 
 def test_other_numbers_of_steps_are_refused():
-    with pytest.raises(ConfigError, match="steps must be 1, 2 or 4, got 3"):
+    with pytest.raises(ConfigError, match="steps must be 1, 2, 4 or 8, got 3"):
         step_levels(3)

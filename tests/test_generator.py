@@ -12,16 +12,27 @@ from worldsim.diffusion.schedule import CONTEXT_LEVEL, add_noise
 from worldsim.model.condition import Condition
 from worldsim.model.context import Context
 from worldsim.model.generator import Generator, GeneratorConfig, Shape
+from worldsim.model.place import PlaceConfig
 from worldsim.rollout import Course, Rollout, follow
 
-SHAPE = Shape(rows=2, columns=3, channels=4, actions=5, aspect=1.5, camera=Camera(), step_m=0.2)
+SHAPE = Shape(
+    rows=2,
+    columns=3,
+    channels=4,
+    actions=5,
+    aspect=1.5,
+    camera=Camera(),
+    step_m=0.2,
+    extent=(-4.0, -4.0, 0.0, 4.0, 4.0, 3.0),
+)
+PLACE = PlaceConfig(cell_m=0.5, features=4, rays=2, samples=12, width=32, hidden=32, depth=1)
 B, T = 2, 9
 
 
 @pytest.fixture(scope="module")
 def generator() -> Generator:
     torch.manual_seed(0)
-    made = Generator(GeneratorConfig(width=64, depth=3, heads=2, hidden=64, window=3), SHAPE)
+    made = Generator(GeneratorConfig(width=64, depth=3, heads=2, hidden=64, window=3, place=PLACE), SHAPE)
     for parameter in made.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.05)

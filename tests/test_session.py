@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from worldsim.checkpoint import read_info, write_info
 from worldsim.errors import TraceError
 from worldsim.loader import find_spawn, note_for, open_played
 from worldsim.replay import Replay
-from worldsim.session import KEEP_EVERY, Session, SessionSettings
+from worldsim.session import KEEP_EVERY, STRAY_TICKS, Session, SessionSettings
 from worldsim.trace import read_trace
 
 
@@ -245,3 +249,44 @@ def test_kept_states_hold_no_assembled_context(make, some_actions):
     digests(session, some_actions)
     kept = [p.state.put.memory for p in list(session._past)[:-2] if p.state is not None]
     assert len(kept) >= 3 and all(memory._assembled is None for memory in kept)
+
+
+@pytest.fixture
+def straying(checkpoint_folder, tmp_path):
+    """The small checkpoint, with a range of latents that no frame keeps to."""
+    folder = tmp_path / "straying"
+    shutil.copytree(checkpoint_folder, folder)
+    write_info(folder, replace(read_info(folder), latent_range={"rms": [0.0, 1e-6], "roughness": [0.0, 1e-6]}))
+    return folder
+
+
+@pytest.mark.parametrize("anchor", ["frame", "spawn"])
+def test_a_strayed_dream_is_begun_afresh_and_replays(straying, some_actions, tmp_path, anchor):
+    spawn = find_spawn(str(straying), "a")
+    settings = SessionSettings("2", seed=7, spawn_note=note_for(str(straying), spawn), anchor=anchor)
+    session = Session(open_played(str(straying), threads=1), spawn, settings)
+    before = session.advance(some_actions[0])
+    session.record(tmp_path / "late.jsonl")
+    anchored = []
+    for action in some_actions[1:35]:
+        session.slack(forever)
+        ticked = session.advance(action)
+        if ticked.anchored:
+            anchored.append(ticked.frame.tick)
+            same = np.array_equal(session.frame.pixels, ticked.frame.pixels)
+            assert same == (anchor == "frame") and session.tick == ticked.frame.tick
+    assert anchored == [STRAY_TICKS * i for i in (1, 2, 3)] and not before.anchored
+    session.rewind(15)  # between two of them
+    digests(session, some_actions[:4])
+    session.record(tmp_path / "later.jsonl")  # what led here has an anchor in it
+    digests(session, some_actions[:20])
+    session.close()
+    kinds = [r.kind for r in read_trace(tmp_path / "late.jsonl").records]
+    assert kinds.count("anchor") == 3 and kinds.count("rewind") == 1
+    for name in ("late.jsonl", "later.jsonl"):
+        assert Replay(read_trace(tmp_path / name), tmp_path / name).run().identical, name
+
+
+def test_a_dream_that_keeps_to_what_it_knows_is_left_alone(make, some_actions):
+    session = make()
+    assert not any(session.advance(a).anchored for a in some_actions)

@@ -10,9 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from worldsim.data.episodes import Episode, write_episode
 from worldsim.errors import CheckpointError, DataError
-from worldsim.scene import scene_hash
 from worldsim.train.run import MODELS, Request, train
 from worldsim.train.trainer import TrainConfig, Trainer
 
@@ -80,44 +78,31 @@ def test_resuming_another_shape_is_one_sentence(tmp_path):
         Trainer(other, TrainConfig(steps=1), tmp_path, resume=True, quiet=True)
 
 
-@pytest.fixture
-def data(tmp_path, scene):
-    """Two short episodes of smooth nonsense with the scene's controls."""
-    rng = np.random.Generator(np.random.Philox(key=0))
-    for split in ("train", "held_out"):
-        (tmp_path / split).mkdir()
-        colours = rng.integers(0, 255, (60, 6, 10, 3)).astype(np.uint8)
-        poses = np.cumsum(rng.normal(0, 0.05, (60, 4)), axis=0) + [4, 2, 0, 0]
-        actions = rng.integers(-1, 2, (60, 5)).astype(np.int16) * [1, 1, 0, 9, 3]
-        frames = colours.repeat(16, 1).repeat(16, 2)
-        write_episode(
-            tmp_path / split / "000000.episode", Episode(frames, actions.astype(np.int16), poses, scene_hash(scene), 0)
-        )
-    return tmp_path
-
-
 @pytest.mark.gl
-def test_the_stages_follow_each_other_into_a_playable_checkpoint(data, scene, tmp_path, monkeypatch):
+def test_the_stages_follow_each_other_into_a_playable_checkpoint(nonsense_episodes, scene, tmp_path, monkeypatch):
     from worldsim.checkpoint import open_checkpoint
     from worldsim.loader import find_spawn, open_played
     from worldsim.model.generator import GeneratorConfig
+    from worldsim.model.place import PlaceConfig
     from worldsim.world import advance
 
-    monkeypatch.setitem(MODELS, "tiny", GeneratorConfig(width=32, depth=2, heads=2, hidden=32, window=2))
+    small = PlaceConfig(cell_m=1.0, features=2, rays=1, samples=8, width=16, hidden=16, depth=1)
+    monkeypatch.setattr("worldsim.train.run.TRANSITIONS", 200)
+    monkeypatch.setitem(MODELS, "tiny", GeneratorConfig(width=32, depth=2, heads=2, hidden=32, window=2, place=small))
     folder = tmp_path / "runs" / "made"
     config = TrainConfig(steps=2, warmup_steps=1)
     frozen = None
-    for stage in ("codec", "forcing", "resampling", "odometry", "codec"):
-        model = "tiny" if stage == "forcing" else None
-        request = Request(stage, scene, folder, data, model=model, quiet=True, clips=2, clip_frames=5)
+    for stage in ("codec", "place", "odometry", "forcing", "resampling", "consistency", "codec"):
+        model = "tiny" if stage == "place" else None
+        request = Request(stage, scene, folder, nonsense_episodes, model=model, quiet=True, clips=2, clip_frames=5)
         numbers = train(request, config)
         assert np.isfinite(numbers["loss"])
-        if stage == "forcing":
+        if stage == "place":
             frozen = _encoder(folder)
     # Once a generator exists the encoder keeps its meaning; only the decoder is trained further.
     assert all(torch.equal(a, b) for a, b in zip(frozen, _encoder(folder), strict=True))
     stages = [p["stage"] for p in open_checkpoint(str(folder)).info.provenance]
-    assert stages == ["codec", "forcing", "resampling", "odometry", "codec"]
+    assert stages == ["codec", "place", "odometry", "forcing", "resampling", "consistency", "codec"]
     world = open_played(str(folder), threads=1).world
     state, _ = world.start(0, find_spawn(str(folder), "entrance"))
     assert advance(world, state, scene.action_space.idle)[1].pixels.shape == (96, 160, 3)
@@ -140,9 +125,9 @@ def test_training_without_episodes_says_to_collect(scene, tmp_path):
         train(Request("codec", scene, tmp_path / "none", tmp_path, quiet=True), TrainConfig(steps=1))
 
 
-def test_episodes_of_another_scene_are_refused(data, scene, tmp_path):
+def test_episodes_of_another_scene_are_refused(nonsense_episodes, scene, tmp_path):
     from dataclasses import replace
 
     other = replace(scene, title="another")
     with pytest.raises(DataError, match="another version"):
-        train(Request("codec", other, tmp_path / "none", data, quiet=True), TrainConfig(steps=1))
+        train(Request("codec", other, tmp_path / "none", nonsense_episodes, quiet=True), TrainConfig(steps=1))

@@ -39,7 +39,7 @@ class SamplerConfig:
     context_level: float = 0.1
 
     def __post_init__(self) -> None:
-        require(self.steps in (1, 2, 4), f"steps must be 1, 2 or 4, got {self.steps}")
+        require(self.steps in (1, 2, 4, 8), f"steps must be 1, 2, 4 or 8, got {self.steps}")
         require(0 <= self.context_level < 1, f"context_level must lie in [0, 1), got {self.context_level:g}")
 
 
@@ -63,6 +63,7 @@ class CheckpointInfo:
     codec: dict[str, Any]
     generator: dict[str, Any] = field(default_factory=dict)
     sampler: SamplerConfig = SamplerConfig()
+    latent_range: dict[str, Any] = field(default_factory=dict)  # of training frames: model.guard.LatentRange
     spawns: tuple[SpawnEntry, ...] = ()
     provenance: tuple[dict[str, Any], ...] = ()
     scores: dict[str, Any] = field(default_factory=dict)
@@ -211,6 +212,7 @@ def shape_of(scene: Scene, channels: int) -> Shape:
         aspect=scene.frame.aspect,
         camera=scene.camera,
         step_m=scene.source.motion.run_m_s / scene.tick_hz,
+        extent=scene.source.extent,
     )
 
 

@@ -146,7 +146,7 @@ def _collect(args: argparse.Namespace) -> int:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_train)
-    parser.add_argument("stage", choices=("codec", "forcing", "resampling", "odometry"))
+    parser.add_argument("stage", choices=("codec", "place", "odometry", "forcing", "resampling", "consistency"))
     parser.add_argument("scene", help="a scene's name or file")
     parser.add_argument("--preset", choices=("cpu", "gpu"), default="cpu")
     parser.add_argument("--model", choices=("default", "tiny"), help="size of a new generator (default: default)")
@@ -155,7 +155,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with the stage's saved state")
     parser.add_argument("--fresh", action="store_true", help="start from random weights, not from the last checkpoint")
     parser.add_argument("--name", help="name of the run and its checkpoint (default: the scene's)")
-    parser.add_argument("--codec-from", metavar="CHECKPOINT", help="take the codec of another checkpoint")
+    parser.add_argument(
+        "--parts-from", metavar="CHECKPOINT", help="take the codec, place memory and odometry of another checkpoint"
+    )
     parser.add_argument("--data", type=Path, help="folder of episodes (default data/SCENE)")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of runs (default runs)")
     parser.add_argument("--clips", type=whole(1, 4096), help="clips a batch")
@@ -178,7 +180,7 @@ def _train(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads or best_threads())
     request = Request(
         stage=args.stage, scene=scene, folder=args.out / (args.name or scene.name),
-        data=args.data or Path("data") / scene.name, preset=args.preset, model=args.model, codec_from=args.codec_from,
+        data=args.data or Path("data") / scene.name, preset=args.preset, model=args.model, parts_from=args.parts_from,
         resume=args.resume, fresh=args.fresh, clips=args.clips, clip_frames=args.clip_frames,
     )  # fmt: skip
     config = TrainConfig(

@@ -37,6 +37,7 @@ class EngineSettings:
     threads: int | None = None
     record: str | None = None
     replay: str | None = None
+    anchor: str = "frame"
 
 
 class EngineProcess:
@@ -139,7 +140,8 @@ class _Engine:
         played = open_played(settings.checkpoint, settings.steps, settings.threads)
         spawn = find_spawn(settings.checkpoint, settings.spawn)
         note = note_for(settings.checkpoint, spawn)
-        self._session = Session(played, spawn, SessionSettings(settings.speculate, seed=settings.seed, spawn_note=note))
+        wanted = SessionSettings(settings.speculate, seed=settings.seed, spawn_note=note, anchor=settings.anchor)
+        self._session = Session(played, spawn, wanted)
         if settings.record:
             self._session.record(Path(settings.record))
         if settings.replay:
@@ -188,6 +190,10 @@ class _Engine:
             return
         ticked = self._session.advance(self._session.scene.action_space.check(message["action"], "action"))
         self._show(ticked.frame, ticked, id=message["id"])
+        if ticked.anchored:
+            self._show(self._session.frame, None)
+            begun = {"frame": "its own last picture", "spawn": "the nearest start"}[self._session.settings.anchor]
+            _say(self._pipe, "note", text=f"the dream had strayed; begun afresh from {begun}")
         self._due = arrived + message["period_s"]
         self._session.slack(self._left)
 

@@ -9,6 +9,7 @@ import numpy as np
 from worldsim.actions import human_spawn
 from worldsim.camera import Look, Pose
 from worldsim.checkpoint import load_networks, open_checkpoint
+from worldsim.config import from_mapping
 from worldsim.errors import SpawnError, TraceError, nearest
 from worldsim.machine import numerics, play_threads
 from worldsim.scene import Scene, load_scene, scene_hash
@@ -25,6 +26,7 @@ def open_played(name: str, steps: int | None = None, threads: int | None = None)
         return _open_source(name[len(SOURCE) :])
     import torch
 
+    from worldsim.model.guard import LatentRange
     from worldsim.neural_world import NeuralWorld
 
     checkpoint = open_checkpoint(name)
@@ -32,8 +34,11 @@ def open_played(name: str, steps: int | None = None, threads: int | None = None)
     codec, generator = load_networks(checkpoint)
     sampler = checkpoint.info.sampler
     steps = steps or sampler.steps
-    world = NeuralWorld(checkpoint.scene, codec, generator, steps, sampler.context_level)
-    return Played(world, name, checkpoint.sha256, checkpoint.info.scene_sha256, steps, numerics())
+    known = checkpoint.info.latent_range
+    within = from_mapping(LatentRange, known, f"{checkpoint.path}: latent_range") if known else None
+    world = NeuralWorld(checkpoint.scene, codec, generator, steps, sampler.context_level, within)
+    spawns = tuple(checkpoint.spawn(entry.name) for entry in checkpoint.info.spawns)
+    return Played(world, name, checkpoint.sha256, checkpoint.info.scene_sha256, steps, numerics(), spawns)
 
 
 def find_spawn(name: str, spawn: str | None) -> Spawn:

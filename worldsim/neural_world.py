@@ -19,6 +19,7 @@ from worldsim.camera import Look, Pose
 from worldsim.model.codec import Codec, to_pixels, to_tensor
 from worldsim.model.condition import Condition
 from worldsim.model.generator import Generator as Network
+from worldsim.model.guard import LatentRange
 from worldsim.rollout import Memory, Prepared, Rollout
 from worldsim.scene import Scene
 from worldsim.world import Frame, Moment, Spawn
@@ -58,8 +59,13 @@ class NeuralState(ThinState):
 class NeuralWorld:
     """Plays one checkpoint's networks on the CPU, batch 1, fixed shapes."""
 
-    def __init__(self, scene: Scene, codec: Codec, generator: Network, steps: int, context_level: float) -> None:
+    def __init__(
+        self, scene: Scene, codec: Codec, generator: Network, steps: int, context_level: float,
+        latent_range: LatentRange | None = None,
+    ) -> None:  # fmt: skip
+        """latent_range: of the training frames; without it the dream is never said to have strayed."""
         self._scene = scene
+        self._latent_range = latent_range
         self._space = scene.action_space
         self._codec = codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._rollout = Rollout(generator, steps, context_level)
@@ -106,6 +112,11 @@ class NeuralWorld:
     def settle(self, state: NeuralState) -> None:
         """Write the newest frame's keys and values now rather than at the start of the next tick."""
         self._memory(state)
+
+    def strayed(self, state: NeuralState) -> bool:
+        """Whether the newest latent's statistics have left the range of the training frames."""
+        within = self._latent_range
+        return within is not None and not within.holds(state.latent, self._rollout.generator.shape.rows)
 
     def shed(self, state: NeuralState) -> None:
         """Keep the context's frames, which neighbouring states share, but not their assembled copy."""

@@ -41,7 +41,7 @@ class Replay:
         played = self._open(header.checkpoint, header.checkpoint_sha256, header.steps)
         self.incomparable = adopt(header.numerics, played.numerics)
         spawn = spawn_of_note(header.checkpoint, header.spawn, f"{where}, line 1")
-        settings = SessionSettings("off", seed=header.seed, spawn_note=header.spawn)
+        settings = SessionSettings("off", seed=header.seed, spawn_note=header.spawn, anchor="off")
         self.session = Session(played, spawn, settings)
         self.ticks = 0
         self.first_difference: int | None = None
@@ -79,6 +79,8 @@ class Replay:
             return ticked.frame
         if record.kind == "rewind":
             return session.rewind(int(data["tick"]))
+        if record.kind == "anchor":
+            return session.anchor(None if data["spawn"] is None else session.spawn_named(data["spawn"]))
         if record.kind == "reset":
             spawn = spawn_of_note(session.played.checkpoint, data["spawn"], where)
             return session.reset(int(data["seed"]), spawn, data["spawn"])

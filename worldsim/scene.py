@@ -164,6 +164,13 @@ class RoomsSource:
         rects = [r.rect for r in self.rooms]
         return min(r[0] for r in rects), min(r[1] for r in rects), max(r[2] for r in rects), max(r[3] for r in rects)
 
+    @property
+    def extent(self) -> tuple[float, float, float, float, float, float]:
+        """The box of all that can be seen, walls, floor and ceiling included."""
+        x0, y0, x1, y1 = self.bounds
+        margin = 0.4
+        return x0 - margin, y0 - margin, -0.2, x1 + margin, y1 + margin, max(r.height for r in self.rooms) + 0.2
+
 
 @dataclass(frozen=True)
 class SpawnPoint:

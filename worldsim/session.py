@@ -22,6 +22,7 @@ from worldsim.trace import PICTURE_EVERY, Header, TraceWriter, digest, encode_pi
 from worldsim.world import Frame, Moment, Spawn, State, World, finish
 
 KEEP_EVERY = 16  # ticks between states kept whole; the ticks between are rebuilt from them
+STRAY_TICKS = 10  # in a row, unlike anything known, until a dream is begun afresh
 ENTER_TICKS = 32  # moments handed to a world that is swapped in, no window is longer
 
 
@@ -35,6 +36,7 @@ class Played:
     scene_sha256: str
     steps: int
     numerics: dict[str, Any]
+    spawns: tuple[Spawn, ...] = ()  # where a strayed dream may begin afresh
 
 
 @dataclass(frozen=True)
@@ -57,16 +59,19 @@ class Past:
     state: State | None
     home: Home
     began: bool = False
+    strayed: int = 0  # ticks in a row, up to this one, whose pictures were unlike anything known
 
 
 @dataclass(frozen=True)
 class Ticked:
-    """What one tick yielded. seconds: from action to frame. drafted: whether a draft was taken."""
+    """What one tick yielded. seconds: from action to frame. drafted: whether a draft was taken. anchored: whether the
+    dream, having strayed, was begun afresh after it."""
 
     frame: Frame
     digest: str
     seconds: float
     drafted: bool
+    anchored: bool = False
 
 
 @dataclass
@@ -80,12 +85,14 @@ class _Draft:
 @dataclass
 class SessionSettings:
     """speculate: `off`, `auto` for drafts in the slack of a tick, or a depth that is always drafted.
-    rewind_s: how far one can go back."""
+    rewind_s: how far one can go back. anchor: what a strayed dream begins afresh from: `frame`, its own last picture;
+    `spawn`, the nearest start picture; `off`, nothing, it is left alone."""
 
     speculate: str = "auto"
     rewind_s: float = 90.0
     seed: int = 0
     spawn_note: dict[str, Any] = field(default_factory=dict)
+    anchor: str = "frame"
 
 
 class Session:
@@ -101,7 +108,7 @@ class Session:
         self._recorder: TraceWriter | None = None
         self._past: deque[Past] = deque()
         self._taken: list[bytes] = []  # action and digest of tick 1, 2, ...: hours of play must fit
-        self._swaps: list[dict[str, Any]] = []
+        self._controls: list[tuple[str, dict[str, Any]]] = []  # swaps and anchors that led to now
         self._start = self.home
         self._begin()
 
@@ -148,7 +155,10 @@ class Session:
             if frame.tick % PICTURE_EVERY == 0:
                 data["picture"] = encode_picture(frame.pixels)
             self._recorder.write("tick", **data)
-        return Ticked(frame, mark, seconds, drafted)
+        astray = self.settings.anchor != "off" and self._past[-1].strayed >= STRAY_TICKS
+        if astray:
+            self.anchor(self._nearest_spawn() if self.settings.anchor == "spawn" else None)
+        return Ticked(frame, mark, seconds, drafted, astray)
 
     def slack(self, left_s: Callable[[], float]) -> None:
         """Use the time until the next action: settle the newest frame, then draft the next one.
@@ -197,7 +207,7 @@ class Session:
         self._rebuild_last()
         self.home = self._past[-1].home
         del self._taken[tick:]
-        self._swaps = [s for s in self._swaps if s["tick"] <= tick]
+        self._controls = [c for c in self._controls if c[1]["tick"] <= tick]
         if self._recorder:
             self._recorder.write("rewind", tick=tick)
         return self.frame
@@ -232,13 +242,42 @@ class Session:
             state, last = played.world.enter(self.settings.seed, past), self._past[-1]
             thin = played.world.thin(state)
             self._past[-1] = Past(last.frame, last.action, last.digest, thin, state, self.home, began=True)
-            self._swaps.append(data)
+            self._controls.append(("swap", data))
         else:
             self._predictor = ActionPredictor(self.scene.action_space)
             self._begin()
         if self._recorder:
             self._recorder.write("swap", **data)
         return self.frame
+
+    def anchor(self, spawn: Spawn | None) -> Frame:
+        """Begin the context afresh from one picture: the newest frame, or a spawn, with its pose. Play goes on."""
+        self._drop_drafts()
+        world, last = self.played.world, self._past[-1]
+        frame, action = last.frame, last.action
+        if spawn is not None:
+            look = spawn.pose.look if spawn.pose else frame.look
+            frame, action = Frame(spawn.pixels, frame.tick, look, spawn.pose), self.scene.action_space.idle
+        state = world.enter(self.settings.seed, [Moment(frame, action)])
+        thin = world.thin(state)
+        self._past[-1] = Past(frame, action, digest(frame.pixels), thin, state, self.home, began=True)
+        data = {"tick": self.tick, "spawn": None if spawn is None else spawn.name}
+        self._controls.append(("anchor", data))
+        if self._recorder:
+            self._recorder.write("anchor", **data)
+        return frame
+
+    def spawn_named(self, name: str) -> Spawn:
+        """One of the played world's own spawns. Raises KeyError."""
+        return {s.name: s for s in self.played.spawns}[name]
+
+    def _nearest_spawn(self) -> Spawn | None:
+        """The start picture nearest to where the player believes to be; None if that is not known."""
+        pose = self.frame.pose
+        placed = [s for s in self.played.spawns if s.pose is not None]
+        if pose is None or not placed:
+            return None
+        return min(placed, key=lambda s: (s.pose.x - pose.x) ** 2 + (s.pose.y - pose.y) ** 2 if s.pose else 0.0)
 
     def record(self, path: Path) -> None:
         """Begin a trace. What led from the start to now goes in first, so that a replay arrives at the same state.
@@ -257,12 +296,13 @@ class Session:
                 prelude=len(self._taken),
             ),
         )  # fmt: skip
-        swaps = deque(self._swaps)
+        controls = deque(self._controls)
         for tick in range(len(self._taken) + 1):
             if tick:
                 self._recorder.write("tick", **self._unpack(tick, self._taken[tick - 1]))
-            while swaps and swaps[0]["tick"] == tick:
-                self._recorder.write("swap", **swaps.popleft())
+            while controls and controls[0][1]["tick"] == tick:
+                kind, data = controls.popleft()
+                self._recorder.write(kind, **data)
         self._recorder.flush()
 
     def stop_recording(self) -> tuple[Path, int] | None:
@@ -292,7 +332,7 @@ class Session:
         idle, thin = self.scene.action_space.idle, played.world.thin(state)
         self._past = deque([Past(frame, idle, digest(frame.pixels), thin, state, self.home, began=True)])
         self._start = self.home
-        self._taken, self._swaps = [], []
+        self._taken, self._controls = [], []
 
     def _pack(self, action: Action, mark: str) -> bytes:
         return np.array(action.values, "<i2").tobytes() + bytes.fromhex(mark)
@@ -326,7 +366,9 @@ class Session:
         if len(self._past) > 1 and self._past[-2].state is not None:
             earlier = self._past[-2]  # its follower is settled, so nothing needs its assembled context any more
             earlier.home.played.world.shed(earlier.state)
-        self._past.append(Past(frame, action, mark, self.played.world.thin(state), state, self.home))
+        world = self.played.world
+        strayed = before.strayed + 1 if world.strayed(state) else 0
+        self._past.append(Past(frame, action, mark, world.thin(state), state, self.home, strayed=strayed))
         longest = int(self.settings.rewind_s * self.scene.tick_hz)
         while len(self._past) > longest and self._past[0].state is not None:
             follower = next((i for i, p in enumerate(self._past) if i and p.state is not None), None)

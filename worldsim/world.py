@@ -71,6 +71,10 @@ class World(Protocol):
         """Do now the work that a state has put off; the state's value does not change."""
         ...
 
+    def strayed(self, state: State) -> bool:
+        """Whether the newest picture is unlike anything the world was made from."""
+        ...
+
     def shed(self, state: State) -> None:
         """Free what a state that is only kept can make again; its value does not change."""
         ...

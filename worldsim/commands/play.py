@@ -23,8 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser, whole: Callable[..., Any], nu
     parser.add_argument("--ticks", type=whole(0), help="end after so many ticks")
     parser.add_argument("--seed", type=whole(0, 2**63 - 1), default=0)
     parser.add_argument("--spawn", help="a spawn's name, or any picture file")
-    parser.add_argument("--steps", type=whole(1), help="denoising passes a frame: 1, 2 or 4")
+    parser.add_argument("--steps", type=whole(1), help="denoising passes a frame: 1, 2, 4 or 8")
     parser.add_argument("--speculate", type=_speculate, default="auto", metavar="auto|off|DEPTH")
+    parser.add_argument(
+        "--anchor", choices=("frame", "spawn", "off"), default="frame",
+        help="what a dream that has strayed begins afresh from: its own last picture, the nearest spawn, nothing",
+    )  # fmt: skip
     parser.add_argument("--actions", metavar="random|idle|human|TRACE", help="who plays, if not you")
     parser.add_argument("--record", type=Path, metavar="FILE", help="write a trace")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="play a recorded trace")
@@ -57,8 +61,8 @@ def run(args: argparse.Namespace) -> int:
     from worldsim.checkpoint import find_checkpoint, read_info
     from worldsim.loader import SOURCE
 
-    if args.steps is not None and args.steps not in (1, 2, 4):
-        raise ConfigError(f"--steps must be 1, 2 or 4, got {args.steps}")
+    if args.steps is not None and args.steps not in (1, 2, 4, 8):
+        raise ConfigError(f"--steps must be 1, 2, 4 or 8, got {args.steps}")
     if args.replay and args.record:
         raise ConfigError("--replay and --record exclude each other: a replay is already recorded")
     info = read_info(find_checkpoint(args.checkpoint))
@@ -103,7 +107,9 @@ def _headless(args: argparse.Namespace) -> int:
     spawn = find_spawn(args.checkpoint, spawn_for(args.checkpoint, args.spawn, kind, scene, args.seed))
     actions = action_source(kind, scene, args.seed)
     note = note_for(args.checkpoint, spawn)
-    session = Session(played, spawn, SessionSettings(args.speculate, seed=args.seed, spawn_note=note))
+    session = Session(
+        played, spawn, SessionSettings(args.speculate, seed=args.seed, spawn_note=note, anchor=args.anchor)
+    )
     ticks = _DEFAULT_TICKS if args.ticks is None else args.ticks
     video = VideoWriter(args.video, scene.frame.width, scene.frame.height, scene.tick_hz) if args.video else None
     if args.record:
@@ -160,7 +166,7 @@ def _window(args: argparse.Namespace) -> int:
     engine = EngineSettings(
         checkpoint=args.checkpoint, seed=args.seed, spawn=spawn, steps=args.steps, speculate=args.speculate,
         threads=threads, record=str(args.record) if args.record else None,
-        replay=str(args.replay) if args.replay else None,
+        replay=str(args.replay) if args.replay else None, anchor=args.anchor,
     )  # fmt: skip
     settings = WindowSettings(
         size=args.size, sensitivity_deg=args.sensitivity, invert_y=args.invert_y,

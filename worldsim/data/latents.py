@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from worldsim.action import ActionSpace
 from worldsim.data.episodes import list_episodes, read_episode
+from worldsim.data.transitions import Transitions
 from worldsim.errors import DataError
 from worldsim.model.codec import Codec, to_tensor
 from worldsim.model.condition import Condition
@@ -55,6 +56,16 @@ class Latents:
         self.look[:, 1] = poses[:, 3].deg2rad().float()
         self._later = np.setdiff1d(np.arange(len(self.latents)), self.starts)  # frames with one before them
         self.channel_weight = tensors["channel_weight"]
+        self._rank, self.world = 0, 1
+
+    def shared(self, rank: int, world: int) -> Latents:
+        """Draw for one of several processes from now on: of every batch, each gets its own rows."""
+        self._rank, self.world = rank, world
+        return self
+
+    def own(self, drawn: Tensor) -> Tensor:
+        """This process's rows of what was drawn for all."""
+        return drawn[self._rank :: self.world]
 
     def draw(self, rng: np.random.Generator, batch: int, frames: int) -> Clips:
         """Random clips of `frames` after a sink: an earlier frame of the same episode, or the clip's own first."""
@@ -67,18 +78,19 @@ class Latents:
             first = int(rng.integers(lengths[episode] - frames + 1))
             sink = first if rng.random() < 0.25 else int(rng.integers(first + 1))
             rows.append(self.starts[episode] + np.array([sink, *range(first, first + frames)]))
-        index = torch.from_numpy(np.stack(rows))
+        index = torch.from_numpy(np.stack(rows[self._rank :: self.world]))
         return Clips(self.latents[index].float(), self.action[index], self.look[index], self.position[index])
 
     def draw_frames(self, rng: np.random.Generator, count: int) -> Clips:
         """Unrelated single frames, as clips of one."""
-        index = torch.from_numpy(rng.integers(len(self.latents), size=(count, 1)))
+        index = torch.from_numpy(rng.integers(len(self.latents), size=(count, 1)))[self._rank :: self.world]
         return Clips(self.latents[index].float(), self.action[index], self.look[index], self.position[index])
 
-    def draw_ticks(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
-        """Indices (count,) of frames before and after one tick, within an episode."""
-        after = self._later[rng.integers(len(self._later), size=count)]
-        return torch.from_numpy(after - 1), torch.from_numpy(after)
+    def draw_ticks(self, rng: np.random.Generator, count: int) -> Transitions:
+        """Random steps of the player, each within an episode."""
+        after = torch.from_numpy(self._later[rng.integers(len(self._later), size=count)])[self._rank :: self.world]
+        here, there = self.position[after - 1], self.position[after]
+        return Transitions(self.action[after], here, self.look[after, 0], there - here)
 
 
 def load_latents(

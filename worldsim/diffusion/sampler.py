@@ -14,9 +14,9 @@ from worldsim.errors import ConfigError
 
 
 def step_levels(steps: int) -> tuple[float, ...]:
-    """Levels of a sampler of 1, 2 or 4 steps. Raises ConfigError for any other number."""
+    """Levels of a sampler of 1, 2, 4 or 8 steps. Raises ConfigError for any other number."""
     if steps not in STEP_LEVELS:
-        raise ConfigError(f"steps must be 1, 2 or 4, got {steps}")
+        raise ConfigError(f"steps must be 1, 2, 4 or 8, got {steps}")
     return STEP_LEVELS[steps]
 
 
@@ -32,6 +32,6 @@ def sampling(
     return x
 
 
-def euler_step(x: Tensor, clean: Tensor, level: float, after: float) -> Tensor:
+def euler_step(x: Tensor, clean: Tensor, level: float | Tensor, after: float | Tensor) -> Tensor:
     """One step along the velocity (x - clean) / level."""
     return x + (after - level) * ((x - clean) / level)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-STEP_LEVELS = {1: (1.0,), 2: (1.0, 0.5), 4: (1.0, 0.75, 0.5, 0.25)}
+STEP_LEVELS = {n: tuple(1 - i / n for i in range(n)) for n in (1, 2, 4, 8)}
 """Levels at which a sampler of so many steps calls the network; after the last it goes to 0."""
 
 CONTEXT_LEVEL = (

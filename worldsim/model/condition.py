@@ -10,6 +10,11 @@ from torch import Tensor, nn
 
 from worldsim.camera import Camera, token_rays
 from worldsim.model.layers import Mlp, RotarySplit, fourier, octaves
+from worldsim.model.place import PlaceMemory
+
+PLACE_WAVES = 4 * 6
+POSE_FEATURES = PLACE_WAVES + 4 * 8  # Fourier features of a token's ray: where it starts and where it goes
+SPREAD = 0.35  # about how far, in units of the latents, the truth lies from the guess of a trained place memory
 
 
 @dataclass(frozen=True)
@@ -32,16 +37,19 @@ class Condition:
 
 @dataclass(frozen=True)
 class Embedded:
-    """A condition after its encoder, without the noise level: vector (F, D), tokens (F, N, D), rotary tables."""
+    """A condition after its encoder, without the noise level: vector (F, D), tokens (F, N, D), rotary tables, and
+    what the place memory expects to see: guess (F, N, C), spread (F, 1, 1) of the truth about it."""
 
     vector: Tensor
     tokens: Tensor
     cos: Tensor
     sin: Tensor
+    guess: Tensor
+    spread: Tensor
 
-    def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """All four tensors, each with the frames as its first axis."""
-        return self.vector, self.tokens, self.cos, self.sin
+    def parts(self) -> tuple[Tensor, ...]:
+        """All tensors, each with the frames as its first axis."""
+        return self.vector, self.tokens, self.cos, self.sin, self.guess, self.spread
 
 
 class RayGrid(nn.Module):
@@ -70,14 +78,17 @@ class ConditionEncoder(nn.Module):
     level_waves: Tensor
     turns: Tensor
 
-    def __init__(self, width: int, actions: int, tokens: int, grid: RayGrid, split: RotarySplit) -> None:
+    def __init__(
+        self, width: int, actions: int, tokens: int, channels: int, grid: RayGrid, split: RotarySplit,
+        memory: PlaceMemory | None,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self._split = split
+        self._split, self._channels = split, channels
         self.grid = grid
         self.register_buffer("position_waves", octaves(16.0, 6), persistent=False)  # 16 m down to 0.5 m
         self.register_buffer("level_waves", math.pi * 2.0 ** torch.arange(-1, 6), persistent=False)
         self.register_buffer("turns", torch.tensor([1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0]), persistent=False)
-        place, direction = 4 * 6, 4 * 8
+        place, direction = PLACE_WAVES, POSE_FEATURES - PLACE_WAVES
         self.level = Mlp(2 * 7, width, width)
         self.action = Mlp(actions, width, width)
         self.pose = Mlp(place + direction, 2 * width, width)
@@ -85,6 +96,10 @@ class ConditionEncoder(nn.Module):
         self.ray = Mlp(place + direction, 2 * width, width)
         self.unposed_ray = nn.Parameter(torch.zeros(width))
         self.place_in_frame = nn.Parameter(torch.randn(tokens, width) * 0.02)
+        self.memory = memory
+        if memory is not None:
+            self.known = nn.Linear(memory.config.width, width)
+            nn.init.zeros_(self.known.weight)
 
     def embed(self, condition: Condition) -> Embedded:
         """All that does not depend on the noise level: computed once a frame, used in every pass."""
@@ -95,11 +110,30 @@ class ConditionEncoder(nn.Module):
         posed = condition.posed[:, None]
         pose = self.pose(torch.cat([place, heading], dim=-1))
         vector = self.action(condition.action) + pose * posed + self.unposed * (1 - posed)
+        own_ray = self._own_rays(condition, azimuth, elevation)
+        tokens = self.ray(own_ray)
+        known, spread = posed[..., None], torch.ones_like(posed[..., None])
+        if self.memory is None:
+            guess = own_ray.new_zeros((*own_ray.shape[:2], self._channels))
+        else:
+            content, guess = self.memory(condition.position, condition.look, own_ray)
+            tokens, guess = tokens + self.known(content), guess.float() * known
+            spread = torch.where(known > 0, SPREAD, spread)
+        tokens = self.place_in_frame + tokens * known + self.unposed_ray * (1 - known)
+        return Embedded(vector, tokens, cos[:, None], sin[:, None], guess, spread)
+
+    def recall(self, condition: Condition) -> Tensor:
+        """The place memory's guess alone (F, N, C), whatever `posed` says."""
+        if self.memory is None:
+            raise ValueError("this generator has no place memory")
+        own_ray = self._own_rays(condition, *self.grid(condition.look))
+        return self.memory(condition.position, condition.look, own_ray)[1]
+
+    def _own_rays(self, condition: Condition, azimuth: Tensor, elevation: Tensor) -> Tensor:
+        """Where each token's ray starts and goes: (F, N, POSE_FEATURES)."""
         rays = fourier(torch.stack([azimuth, elevation], dim=-1), self.turns)
-        place = place[:, None].expand(-1, rays.shape[1], -1)
-        ray = self.ray(torch.cat([place, rays], dim=-1))
-        tokens = self.place_in_frame + ray * posed[..., None] + self.unposed_ray * (1 - posed[..., None])
-        return Embedded(vector, tokens, cos[:, None], sin[:, None])
+        place = fourier(condition.position, self.position_waves)[:, None].expand(-1, rays.shape[1], -1)
+        return torch.cat([place, rays], dim=-1)
 
     def with_level(self, embedded: Embedded, level: Tensor) -> Tensor:
         """The adaLN vector (F, D) at noise levels (F,) in [0, 1]."""

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from worldsim.camera import Camera
 from worldsim.config import require
 from worldsim.model.attention import MODULATIONS, Block
-from worldsim.model.condition import Condition, ConditionEncoder, Embedded, RayGrid
+from worldsim.model.condition import POSE_FEATURES, Condition, ConditionEncoder, Embedded, RayGrid
 from worldsim.model.context import FrameKeys
 from worldsim.model.layers import RotarySplit
 from worldsim.model.odometry import Odometry
+from worldsim.model.place import Extent, PlaceConfig, PlaceMemory
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class GeneratorConfig:
     hidden: int = 512  # of the feed-forward
     window: int = 4
     sink: int = 1
+    place: PlaceConfig | None = None
 
     def __post_init__(self) -> None:
         require(self.width % (16 * self.heads) == 0, f"width must be a multiple of 16 * heads, got {self.width}")
@@ -41,7 +43,8 @@ class GeneratorConfig:
 
 @dataclass(frozen=True)
 class Shape:
-    """What a scene and a codec fix: tokens a frame (rows, columns), latent channels, actions, camera, longest step."""
+    """What a scene and a codec fix: tokens a frame (rows, columns), latent channels, actions, camera, longest step, box
+    of the place."""
 
     rows: int
     columns: int
@@ -50,6 +53,7 @@ class Shape:
     aspect: float
     camera: Camera | None
     step_m: float
+    extent: Extent
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,14 @@ class Generator(nn.Module):
         self.split = RotarySplit(config.width // config.heads)
         tokens = shape.rows * shape.columns
         grid = RayGrid(shape.camera, shape.aspect, shape.rows, shape.columns)
-        self.condition = ConditionEncoder(config.width, shape.actions, tokens, grid, self.split)
+        memory = None
+        if config.place is not None:
+            require(shape.camera is not None, "place needs a scene with a camera")
+            memory = PlaceMemory(
+                config.place, cast(Camera, shape.camera), shape.extent, shape.aspect, shape.rows,
+                shape.columns, shape.channels, POSE_FEATURES,
+            )  # fmt: skip
+        self.condition = ConditionEncoder(config.width, shape.actions, tokens, shape.channels, grid, self.split, memory)
         self.condition_modulation = nn.Linear(config.width, config.depth * MODULATIONS * config.width)
         self.condition_final = nn.Linear(config.width, 2 * config.width)
         self.token_in = nn.Linear(shape.channels, config.width)
@@ -86,7 +97,7 @@ class Generator(nn.Module):
             Block(config.width, config.heads, config.hidden, self.split) for _ in range(config.depth)
         )
         self.token_out = nn.Linear(config.width, shape.channels)
-        self.odometry = Odometry(shape.actions, shape.step_m)
+        self.odometry = Odometry(shape.actions, shape.step_m, shape.extent)
         for layer in (self.condition_modulation, self.condition_final, self.token_out):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -119,7 +130,7 @@ class Generator(nn.Module):
             else:
                 past_k, past_v = past[0][i], past[1][i]
             h = block.attend(h, modulation[i], q, torch.cat([past_k, k], dim=2), torch.cat([past_v, v], dim=2))
-        return Pass(self._leave(h, x, level, final), FrameKeys(torch.stack(keys), torch.stack(values)))
+        return Pass(self._leave(h, x, level, final, embedded), FrameKeys(torch.stack(keys), torch.stack(values)))
 
     def clip(
         self,
@@ -153,8 +164,8 @@ class Generator(nn.Module):
             h = block.attend(h, seen.blocks[i], q, torch.cat([seen_k, k], 2), torch.cat([seen_v, v], 2))
             past_k, past_v = past_k[:, 2:].flatten(0, 1), past_v[:, 2:].flatten(0, 1)
             g = block.attend(g, made.blocks[i], qn, torch.cat([past_k, kn], 2), torch.cat([past_v, vn], 2))
-        seen_latent = self._leave(h, x, flat_level, seen.final).view(batch, count, tokens, channels)
-        made_latent = self._leave(g, x_noisy, flat_noisy_level, made.final)
+        seen_latent = self._leave(h, x, flat_level, seen.final, embedded).view(batch, count, tokens, channels)
+        made_latent = self._leave(g, x_noisy, flat_noisy_level, made.final, embedded_noisy)
         return made_latent.view(batch, count - 2, tokens, channels), seen_latent
 
     def _enter(self, x: Tensor, level: Tensor, embedded: Embedded) -> Tensor:
@@ -162,14 +173,16 @@ class Generator(nn.Module):
         scale = (level.square() + (1 - level).square()).rsqrt()[:, None, None]
         return self.token_in(x * scale) + embedded.tokens
 
-    def _leave(self, h: Tensor, x: Tensor, level: Tensor, final: Tensor) -> Tensor:
-        """Predicted clean latent, with the share of x that the best linear guess keeps (c_skip and c_out of EDM,
-        Karras et al. 2022, on this path)."""
+    def _leave(self, h: Tensor, x: Tensor, level: Tensor, final: Tensor, embedded: Embedded) -> Tensor:
+        """Predicted clean latent: the place memory's guess and what the network adds to it, with the share of x that
+        the best linear guess keeps (c_skip and c_out of EDM, Karras et al. 2022, on this path, for a truth spread
+        about the guess)."""
         h = nn.functional.rms_norm(h, (h.shape[-1],), eps=1e-6)
-        s = level[:, None, None]
-        variance = s.square() + (1 - s).square()
+        s, spread, guess = level[:, None, None], embedded.spread, embedded.guess
+        signal = (1 - s) * spread.square()
+        variance = s.square() + (1 - s) * signal
         out = self.token_out(h * (1 + final[:, 0]) + final[:, 1])
-        return (1 - s) / variance * x + s * variance.rsqrt() * out
+        return guess + signal / variance * (x - (1 - s) * guess) + s * spread * variance.rsqrt() * out
 
     def _own_past(self, k: Tensor) -> Tensor:
         """A start picture's keys in every slot of its own context: (F, heads, (1 + window) * N, d)."""

@@ -62,6 +62,11 @@ class SceneEngine:
         return raw.reshape(height, width, 3)[::-1].copy()  # OpenGL's rows start at the bottom
 
     @property
+    def context(self) -> moderngl.Context:
+        """The OpenGL context it draws in."""
+        return self._gl
+
+    @property
     def renderer(self) -> str:
         """Name and version of the OpenGL renderer."""
         return f"{self._gl.info['GL_RENDERER']}, {self._gl.info['GL_VERSION']}"

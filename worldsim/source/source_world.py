@@ -64,6 +64,10 @@ class SourceWorld:
     def settle(self, state: SourceState) -> None:
         """Nothing is ever put off."""
 
+    def strayed(self, state: SourceState) -> bool:
+        """The truth never does."""
+        return False
+
     def shed(self, state: SourceState) -> None:
         """There is nothing to free."""
 
@@ -78,6 +82,10 @@ class SourceWorld:
 
     def rebuild(self, before: SourceState, thin: SourceState) -> SourceState:
         return thin
+
+    def engine_of(self, scene: Scene) -> SceneEngine:
+        """An engine of another scene in the same OpenGL context."""
+        return SceneEngine(scene, self._engine.context)
 
     def close(self) -> None:
         self._engine.close()

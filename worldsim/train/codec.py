@@ -24,8 +24,11 @@ class CodecStage:
     name = "codec"
 
     def __init__(
-        self, codec: Codec, frames: np.ndarray, batch: int, export: Callable[[], None], decoder_only: bool = False
-    ) -> None:
+        self, codec: Codec, frames: np.ndarray, batch: int, export: Callable[[], None], decoder_only: bool = False,
+        share: slice = slice(None),
+    ) -> None:  # fmt: skip
+        """share: this process's rows of every batch."""
+        self._share = share
         self.model, self._frames, self._batch, self._export = codec, frames, batch, export
         codec.encoder.requires_grad_(not decoder_only)
         self._decoder_only = decoder_only
@@ -33,7 +36,7 @@ class CodecStage:
     def loss(self, step_seed: int, step: int) -> tuple[Tensor, dict[str, float]]:
         rng = np.random.Generator(np.random.Philox(key=step_seed))
         generator = torch.Generator().manual_seed(step_seed)
-        frames = to_tensor(self._frames[rng.integers(len(self._frames), size=self._batch)])
+        frames = to_tensor(self._frames[rng.integers(len(self._frames), size=self._batch)[self._share]])
         frames = frames.to(self._device).contiguous(memory_format=torch.channels_last)
         raw = self.model.encoder(frames).float()
         deviation = raw.detach().std(dim=(0, 2, 3), keepdim=True)

@@ -40,7 +40,9 @@ class ForcingStage:
         self.model, self._latents, self._batch, self._frames = generator, latents, batch, frames
         self._export, self._picture = export, picture
         generator.requires_grad_(True)
-        generator.odometry.requires_grad_(False)  # a stage of its own
+        generator.odometry.requires_grad_(False)  # a stage of its own, as is the place memory
+        if generator.condition.memory is not None:
+            generator.condition.memory.requires_grad_(False)
 
     def loss(self, step_seed: int, step: int) -> tuple[Tensor, dict[str, float]]:
         rng = np.random.Generator(np.random.Philox(key=step_seed))
@@ -53,14 +55,22 @@ class ForcingStage:
         return next(self.model.parameters()).device
 
     def _noise(self, like: Tensor, generator: torch.Generator) -> Tensor:
-        """Drawn on the CPU whatever the device, so that a step is the same everywhere."""
-        return torch.randn(like.shape, generator=generator).to(like.device)
+        """Drawn on the CPU whatever the device, and for all processes, so that a step is the same everywhere."""
+        shape = self._in_all(len(like)), *like.shape[1:]
+        return self._latents.own(torch.randn(shape, generator=generator)).to(like.device)
+
+    def _in_all(self, rows: int) -> int:
+        """Rows of the whole batch, of which this process has `rows`."""
+        return rows * self._latents.world
 
     def total_loss(
         self, clips: Clips, history: Tensor, rng: np.random.Generator, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
-        """The clips' loss from `history` (B, 1 + T, N, C), true or dreamed, with the place loss."""
+        """The clips' loss from `history` (B, 1 + T, N, C), true or dreamed, with the place loss where the network has
+        no place memory."""
         denoise, numbers = self.clip_loss(clips, history, generator)
+        if self.model.condition.memory is not None:
+            return denoise, numbers
         place = self.place_loss(rng, generator)
         return denoise + PLACE_WEIGHT * place, numbers | {"place": float(place.detach())}
 
@@ -70,12 +80,12 @@ class ForcingStage:
         The history's own frames are denoised too: where they carry much noise that is teaching for nothing.
         """
         batch, count = history.shape[:2]
-        history_level = history_levels(batch, count, generator).to(self._device)
+        history_level = self._latents.own(history_levels(self._in_all(batch), count, generator)).to(self._device)
         clean = add_noise(history, self._noise(history, generator), history_level[..., None, None])
         truth = clips.latents[:, 2:]
-        level = draw_levels((batch, count - 2), generator, pure=0.4).to(self._device)
+        level = self._latents.own(draw_levels((self._in_all(batch), count - 2), generator, pure=0.4)).to(self._device)
         noisy = add_noise(truth, self._noise(truth, generator), level[..., None, None])
-        posed = (torch.rand(batch, generator=generator) >= POSE_DROP).float().to(self._device)
+        posed = self._posed(batch, generator)
         made, seen = self.model.clip(clean, history_level, noisy, level, clips.condition(posed))
         frame_error = self._frame_error(made, truth)
         denoise = (frame_error * loss_weight(level)).mean()
@@ -91,11 +101,16 @@ class ForcingStage:
         """
         frames = self._latents.draw_frames(rng, PLACE_FRAMES * self._batch).to(self._device)
         truth = frames.latents[:, 0]
-        level = draw_levels((len(truth),), generator, pure=0.7).to(self._device)
+        level = self._latents.own(draw_levels((self._in_all(len(truth)),), generator, pure=0.7)).to(self._device)
         x = add_noise(truth, self._noise(truth, generator), level[:, None, None])
         embedded = self.model.condition.embed(frames.condition(torch.ones(len(truth), device=self._device)))
         made = self.model.denoise(x, self.model.modulate(embedded, level), embedded, None).latent
         return (self._frame_error(made[:, None], truth[:, None])[:, 0] * loss_weight(level)).mean()
+
+    def _posed(self, batch: int, generator: torch.Generator) -> Tensor:
+        """Which clips know their place: (B,) 1 or 0."""
+        drawn = torch.rand(self._in_all(batch), generator=generator) >= POSE_DROP
+        return self._latents.own(drawn).float().to(self._device)
 
     def _frame_error(self, made: Tensor, truth: Tensor) -> Tensor:
         """Squared error of frames (B, T, N, C), each channel by what it costs in pixels: (B, T)."""

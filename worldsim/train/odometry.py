@@ -1,7 +1,8 @@
 """Stage `odometry`: learn how far an action carries the player, walls included, from true poses alone.
 
-Cheap and apart from all else: it trains only the odometry head, over ticks of all episodes. Worth its own stage,
-since its error sums up over a session: at 64 ticks a centimetre a tick can be half a metre.
+Cheap and apart from all else: it trains only the odometry head, over ticks of all episodes and over single steps from
+everywhere on the plan. Worth its own stage, since its error sums up over a session: at 64 ticks a centimetre a tick can
+be half a metre.
 """
 
 from __future__ import annotations
@@ -13,25 +14,31 @@ import torch
 from torch import Tensor
 
 from worldsim.data.latents import Latents
+from worldsim.data.transitions import Transitions
 from worldsim.model.generator import Generator
 
-BATCH = 4096
+BATCH = 2048  # of ticks of episodes, and twice as many single steps
+TRANSITIONS = 400_000
 
 
 class OdometryStage:
-    """Trains a Generator's odometry on the ticks of `latents`; the rest of the network stays as it is."""
+    """Trains a Generator's odometry on the ticks of `latents` and on `transitions`; all else stays as it is."""
 
     name = "odometry"
 
-    def __init__(self, generator: Generator, latents: Latents, export: Callable[[], None]) -> None:
-        self.model, self._latents, self._export = generator, latents, export
+    def __init__(
+        self, generator: Generator, latents: Latents, transitions: Transitions, export: Callable[[], None]
+    ) -> None:
+        self.model, self._latents, self._transitions, self._export = generator, latents, transitions, export
         generator.requires_grad_(False)
         generator.odometry.requires_grad_(True)
 
     def loss(self, step_seed: int, step: int) -> tuple[Tensor, dict[str, float]]:
         rng = np.random.Generator(np.random.Philox(key=step_seed))
-        error = odometry_error(self.model, self._latents, rng, BATCH)
-        distance_m = error.detach().norm(dim=-1) * self.model.odometry.step_m
+        walked = odometry_error(self.model, self._latents.draw_ticks(rng, BATCH))
+        anywhere = odometry_error(self.model, self._transitions.draw(rng, 2 * BATCH))
+        error = torch.cat([walked, anywhere])
+        distance_m = walked.detach().norm(dim=-1) * self.model.odometry.step_m
         return error.abs().mean() + error.square().mean(), {"error_mm": float(distance_m.mean()) * 1e3}
 
     def sample(self) -> None:
@@ -41,11 +48,9 @@ class OdometryStage:
         self._export()
 
 
-def odometry_error(generator: Generator, latents: Latents, rng: np.random.Generator, count: int) -> Tensor:
-    """Errors of predicted displacements (count, 2), in steps of the longest length; float32 also under autocast."""
-    device = next(generator.parameters()).device
-    before, after = latents.draw_ticks(rng, count)
-    action, yaw = latents.action[after].to(device), latents.look[after, 0].to(device)
-    here, there = latents.position[before].to(device), latents.position[after].to(device)
-    with torch.autocast(device.type, enabled=False):
-        return (generator.odometry(action, here, yaw) - (there - here)) / generator.odometry.step_m
+def odometry_error(generator: Generator, true: Transitions) -> Tensor:
+    """Errors of predicted displacements (N, 2), in steps of the longest length; float32 also under autocast."""
+    true = true.to(next(generator.parameters()).device)
+    with torch.autocast(true.yaw.device.type, enabled=False):
+        made = generator.odometry(true.action, true.position, true.yaw)
+        return (made - true.displacement) / generator.odometry.step_m

@@ -45,9 +45,10 @@ class ResamplingStage(ForcingStage):
         """
         rollout = Rollout(self.model, 1, CONTEXT_LEVEL)
         batch, count = clips.latents.shape[:2]
-        level = torch.sigmoid(torch.randn(batch, generator=generator) + 1.0)
-        level = torch.where(torch.rand(batch, generator=generator) < FREE_SHARE, torch.ones(()), level)
-        level, posed = level.to(self._device), torch.ones(batch, device=self._device)
+        whole = self._in_all(batch)
+        level = torch.sigmoid(torch.randn(whole, generator=generator) + 1.0)
+        level = torch.where(torch.rand(whole, generator=generator) < FREE_SHARE, torch.ones(()), level)
+        level, posed = self._latents.own(level).to(self._device), torch.ones(batch, device=self._device)
 
         def noise() -> Tensor:
             return self._noise(clips.latents[:, 0], generator)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from tqdm import tqdm
 
 from worldsim.checkpoint import (
@@ -20,6 +21,7 @@ from worldsim.checkpoint import (
     CheckpointInfo,
     SamplerConfig,
     fill,
+    load_networks,
     open_checkpoint,
     shape_of,
     write_checkpoint,
@@ -27,14 +29,20 @@ from worldsim.checkpoint import (
 from worldsim.config import from_mapping, require, to_mapping
 from worldsim.data.episodes import list_episodes, read_episode
 from worldsim.data.latents import Latents, load_latents
+from worldsim.data.transitions import draw_transitions
 from worldsim.errors import CheckpointError, ConfigError, DataError
 from worldsim.model.codec import Codec, CodecConfig, to_pixels, to_tensor
 from worldsim.model.generator import Generator, GeneratorConfig
+from worldsim.model.guard import measure_range
+from worldsim.model.place import PlaceConfig
 from worldsim.rollout import Course, Rollout, follow
 from worldsim.scene import Scene, scene_hash
 from worldsim.train.codec import CodecStage
+from worldsim.train.consistency import ConsistencyStage
 from worldsim.train.forcing import ForcingStage
-from worldsim.train.odometry import OdometryStage
+from worldsim.train.odometry import TRANSITIONS, OdometryStage
+from worldsim.train.parallel import Alone, processes
+from worldsim.train.place import PlaceStage
 from worldsim.train.resampling import ResamplingStage
 from worldsim.train.trainer import Stage, TrainConfig, Trainer
 from worldsim.world import Spawn
@@ -57,8 +65,8 @@ PRESETS = {
     "gpu": Preset(codec_batch=256, codec_frames=400_000, clips=64, clip_frames=16, device="cuda"),
 }
 MODELS = {
-    "default": GeneratorConfig(),
-    "tiny": GeneratorConfig(width=128, depth=4, heads=4, hidden=256, window=4),
+    "default": GeneratorConfig(place=PlaceConfig()),
+    "tiny": GeneratorConfig(width=128, depth=4, heads=4, hidden=256, window=4, place=PlaceConfig()),
 }
 
 
@@ -72,7 +80,7 @@ class Request:
     data: Path
     preset: str = "cpu"
     model: str | None = None
-    codec_from: str | None = None
+    parts_from: str | None = None
     resume: bool = False
     fresh: bool = False
     quiet: bool = False
@@ -92,25 +100,28 @@ def train(request: Request, config: TrainConfig) -> dict[str, float]:
     if preset.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"--preset {request.preset} needs a CUDA device and there is none; use --preset cpu")
     base = _base(request)
-    if base is not None and request.codec_from:
-        raise ConfigError(f"--codec-from is for a new run, {base.path} has a codec; choose another --name")
+    if base is not None and request.parts_from:
+        raise ConfigError(f"--parts-from is for a new run, {base.path} has a codec; choose another --name")
     if base is not None and request.model and "generator.safetensors" in base.info.files:
         raise ConfigError(f"--model is for a new generator, {base.path} has one; choose another --name or --fresh")
+    among = processes(preset.device)
+    if preset.clips % among.world or preset.codec_batch % among.world:
+        raise ConfigError(f"a batch of {preset.clips} clips cannot be shared by {among.world} processes; give --clips")
     torch.manual_seed(config.seed)
     codec = _codec(request, base)
     writer = _Writer(request, config, codec, base)
     if request.stage == "codec":
-        stage: Stage = _codec_stage(request, preset, codec, base, writer)
+        stage: Stage = _codec_stage(request, preset, codec, base, writer, among)
     else:
-        stage = _generator_stage(request, preset, codec, base, writer)
-    trainer = Trainer(
-        stage,
-        replace(config, bf16=preset.bf16, device=preset.device),
-        request.folder / request.stage,
-        request.resume,
-        request.quiet,
-    )
+        stage = _generator_stage(request, preset, codec, base, writer, among)
+    config = replace(config, bf16=preset.bf16, device=preset.device)
+    if isinstance(stage, ConsistencyStage):  # what it matches is finer than bfloat16 resolves
+        config = replace(config, bf16=False, ema=0.99)
+    folder = request.folder / request.stage
+    trainer = Trainer(stage, config, folder, request.resume, request.quiet, among)
     writer.trainer = trainer
+    if isinstance(stage, ConsistencyStage):
+        stage.averaged = trainer.averaged
     return trainer.run()
 
 
@@ -123,7 +134,14 @@ class _Writer:
         self.generator_config: dict[str, Any] = {}
         self.trainer: Trainer | None = None
         self.ticks = 0
+        self.latent_range: dict[str, Any] = base.info.latent_range if base else {}
         self._spawns = _spawns(request.scene, base)
+
+    def build(self, config: GeneratorConfig, codec: Codec) -> Generator:
+        """A new generator, with random weights."""
+        self.generator = Generator(config, shape_of(self._request.scene, codec.config.channels))
+        self.generator_config = to_mapping(config)
+        return self.generator
 
     def __call__(self) -> None:
         request = self._request
@@ -148,6 +166,7 @@ class _Writer:
             codec=to_mapping(self._codec.config),
             generator=self.generator_config,
             sampler=self._base.info.sampler if self._base else SamplerConfig(),
+            latent_range=self.latent_range,
             provenance=(*past, here),
         )
         write_checkpoint(request.folder, info, self._codec, self.generator, self._spawns)
@@ -169,9 +188,9 @@ def _base(request: Request) -> Checkpoint | None:
 
 
 def _codec(request: Request, base: Checkpoint | None) -> Codec:
-    """The codec of the base, of `codec_from`, or a new one for the codec stage; --fresh for a generator keeps it."""
-    if base is None and request.codec_from:
-        base = open_checkpoint(request.codec_from)
+    """The codec of the base, of `parts_from`, or a new one for the codec stage; --fresh for a generator keeps it."""
+    if base is None and request.parts_from:
+        base = open_checkpoint(request.parts_from)
     if base is None and request.stage != "codec" and request.fresh:
         base = _base(replace(request, fresh=False))
     if base is None and request.stage != "codec":
@@ -184,7 +203,7 @@ def _codec(request: Request, base: Checkpoint | None) -> Codec:
 
 
 def _codec_stage(
-    request: Request, preset: Preset, codec: Codec, base: Checkpoint | None, writer: _Writer
+    request: Request, preset: Preset, codec: Codec, base: Checkpoint | None, writer: _Writer, among: Alone
 ) -> CodecStage:
     files = list_episodes(request.data, "train")
     frames, total = [], 0
@@ -203,37 +222,88 @@ def _codec_stage(
         codec.start_from_components(to_tensor(pixels[:: max(1, len(pixels) // 600)]))
     if begun:  # latents must keep their meaning for the generator trained on them
         _restore_generator(base, codec, writer)
-    return CodecStage(codec, pixels, preset.codec_batch, writer, decoder_only=begun)
+    share = slice(among.rank, None, among.world)
+    return CodecStage(codec, pixels, preset.codec_batch, writer, decoder_only=begun, share=share)
 
 
-def _generator_stage(request: Request, preset: Preset, codec: Codec, base: Checkpoint | None, writer: _Writer) -> Stage:
+def _generator_stage(
+    request: Request, preset: Preset, codec: Codec, base: Checkpoint | None, writer: _Writer, among: Alone
+) -> Stage:
     codec.eval().requires_grad_(False)
     if not _restore_generator(base, codec, writer):
-        config = MODELS[request.model or "default"]
-        writer.generator = Generator(config, shape_of(request.scene, codec.config.channels))
-        writer.generator_config = to_mapping(config)
+        built = writer.build(MODELS[request.model or "default"], codec)
+        if request.parts_from:
+            _take_parts(built, request.parts_from)
     generator = writer.generator
     assert generator is not None
+    if request.stage == "place" and generator.config.place is None:
+        generator = _with_memory(generator, codec, writer)
     mark = _encoder_mark(codec)
-    latents = load_latents(codec, mark, request.data, "train", request.scene, request.quiet)
-    held_out = load_latents(codec, mark, request.data, "held_out", request.scene, request.quiet)
+    with among.first_alone():  # encodes what is not on disk
+        latents = load_latents(codec, mark, request.data, "train", request.scene, request.quiet)
+        held_out = load_latents(codec, mark, request.data, "held_out", request.scene, request.quiet)
+    latents.shared(among.rank, among.world)
     writer.ticks = len(latents.latents)
-    if request.stage == "odometry":
-        return OdometryStage(generator, latents, writer)
-    kind = {"forcing": ForcingStage, "resampling": ResamplingStage}[request.stage]
+    writer.latent_range = to_mapping(measure_range(latents.latents, generator.shape.rows))
     grid = generator.shape.rows, generator.shape.columns
-    picture = lambda: dream_picture(generator, codec, held_out, grid)  # noqa: E731
-    return kind(generator, latents, preset.clips, preset.clip_frames, writer, picture)
+
+    def dream(generator: Generator) -> np.ndarray:
+        return dream_picture(generator, codec, held_out, grid)
+
+    if request.stage == "odometry":
+        return OdometryStage(generator, latents, draw_transitions(request.scene, TRANSITIONS, seed=0), writer)
+    if request.stage == "place":
+        recalled = lambda: place_picture(generator, codec, held_out, grid)  # noqa: E731
+        return PlaceStage(generator, latents, writer, recalled)
+    if request.stage == "consistency":
+        teacher = _teacher(request, generator).to(preset.device)
+        return ConsistencyStage(
+            generator, teacher, latents, preset.clips, preset.clip_frames, writer, lambda: dream(generator)
+        )
+    kind = {"forcing": ForcingStage, "resampling": ResamplingStage}[request.stage]
+    return kind(generator, latents, preset.clips, preset.clip_frames, writer, lambda: dream(generator))
+
+
+def _teacher(request: Request, generator: Generator) -> Generator:
+    """What the consistency stage began with, kept beside its state so that a resumed run has the same teacher."""
+    path = request.folder / request.stage / "teacher.safetensors"
+    if not (request.resume and path.exists()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({k: v.contiguous() for k, v in generator.state_dict().items()}, path)
+    teacher = Generator(generator.config, generator.shape)
+    fill(teacher, path)
+    return teacher
 
 
 def _restore_generator(base: Checkpoint | None, codec: Codec, writer: _Writer) -> bool:
     if base is None or "generator.safetensors" not in base.info.files:
         return False
     config = from_mapping(GeneratorConfig, base.info.generator, f"{base.path}: generator")
-    writer.generator = Generator(config, shape_of(base.scene, codec.config.channels))
-    writer.generator_config = base.info.generator
-    fill(writer.generator, base.path / "generator.safetensors")
+    fill(writer.build(config, codec), base.path / "generator.safetensors")
     return True
+
+
+def _take_parts(generator: Generator, name: str) -> None:
+    """The place memory and odometry of another checkpoint, where it has them in the same size."""
+    source = open_checkpoint(name)
+    if "generator.safetensors" not in source.info.files:
+        return
+    _, other = load_networks(source)
+    pairs: list[tuple[torch.nn.Module, torch.nn.Module | None]] = [(generator.odometry, other.odometry)]
+    if generator.condition.memory is not None and generator.config.place == other.config.place:
+        pairs.append((generator.condition.memory, other.condition.memory))
+    for own, taken in pairs:
+        assert taken is not None  # the same configuration
+        own.load_state_dict(taken.state_dict())
+
+
+def _with_memory(old: Generator, codec: Codec, writer: _Writer) -> Generator:
+    """The generator with a new place memory. It now adds to the memory's guess, so what it adds starts at nothing."""
+    new = writer.build(replace(old.config, place=PlaceConfig()), codec)
+    new.load_state_dict(old.state_dict(), strict=False)
+    torch.nn.init.zeros_(new.token_out.weight)
+    torch.nn.init.zeros_(new.token_out.bias)
+    return new
 
 
 def _encoder_mark(codec: Codec) -> str:
@@ -255,6 +325,21 @@ def _spawns(scene: Scene, base: Checkpoint | None) -> list[Spawn]:
     spawns = world.spawns()
     world.close()
     return spawns
+
+
+def place_picture(
+    generator: Generator, codec: Codec, held_out: Latents, grid: tuple[int, int], columns: int = 6, rows: int = 4
+) -> np.ndarray:
+    """Held-out frames, truth above what the place memory makes of their poses. uint8 (H, W, 3)."""
+    frames = held_out.draw_frames(np.random.Generator(np.random.Philox(key=5)), rows * columns)
+    frames = frames.to(next(generator.parameters()).device)
+    with torch.no_grad():
+        guess = generator.condition.recall(frames.condition(torch.ones(rows * columns))).cpu()
+        truth, made = (
+            to_pixels(codec.decode(x.cpu().transpose(1, 2).unflatten(2, grid))) for x in (frames.latents[:, 0], guess)
+        )
+    picks = [slice(row * columns, (row + 1) * columns) for row in range(rows)]
+    return np.concatenate([np.concatenate(list(x[p]), axis=1) for p in picks for x in (truth, made)], axis=0)
 
 
 def dream_picture(

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from worldsim.config import require
 from worldsim.errors import CheckpointError
+from worldsim.train.parallel import Alone
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,12 @@ class Stage(Protocol):
 class Trainer:
     """Runs one stage in `folder`, which holds its log, state and sample pictures."""
 
-    def __init__(self, stage: Stage, config: TrainConfig, folder: Path, resume: bool, quiet: bool = False) -> None:
-        self.stage, self.config, self.folder, self.quiet = stage, config, folder, quiet
+    def __init__(
+        self, stage: Stage, config: TrainConfig, folder: Path, resume: bool, quiet: bool = False,
+        among: Alone | None = None,
+    ) -> None:  # fmt: skip
+        self._among = among or Alone()
+        self.stage, self.config, self.folder, self.quiet = stage, config, folder, quiet or self._among.rank > 0
         folder.mkdir(parents=True, exist_ok=True)
         stage.model.to(config.device)
         self._params = {n: p for n, p in stage.model.named_parameters() if p.requires_grad}
@@ -88,10 +93,11 @@ class Trainer:
             )
         self._rates = [group["lr"] for o in self._optimisers for group in o.param_groups]
         self._ema = {n: p.detach().clone() for n, p in self._params.items()}
-        self.step, self._spent_s, self._stop = 0, 0.0, False
+        self.step, self._spent_s, self._stop, self._now = 0, 0.0, False, 0.0
         self._started = time.monotonic()
         if resume and (folder / "state.json").exists():
             self._load()
+        self._loss = self._among.spread(stage.model, stage.loss)
 
     def run(self, stop_after: int | None = None) -> dict[str, float]:
         """Train until the minutes or steps are used up, or `stop_after` steps, or SIGINT; then save and export."""
@@ -100,14 +106,14 @@ class Trainer:
         numbers: dict[str, float] = {}
         bar = tqdm(total=self.config.steps, unit="step", desc=self.stage.name, disable=self.quiet, initial=self.step)
         try:
-            while not self._finished(start) and not (stop_after is not None and self.step >= stop_after):
-                numbers = self._one_step(self._progress(start))
+            while not self._finished() and not (stop_after is not None and self.step >= stop_after):
+                numbers = self._one_step(self._now)
                 left = max(0.0, self.config.minutes * 60 - self._elapsed(start))
                 bar.update()
                 bar.set_postfix(loss=f"{numbers['loss']:.4f}", minutes_left=f"{left / 60:.1f}", refresh=False)
                 if self.step % 20 == 0:
                     self._log(numbers, start)
-                if time.monotonic() - saved > self.config.save_minutes * 60:
+                if self._among.agreed(float(time.monotonic() - saved > self.config.save_minutes * 60)):
                     self._checkpoint(start)
                     saved = time.monotonic()
         finally:
@@ -130,8 +136,10 @@ class Trainer:
             return self.step / self.config.steps
         return min(1.0, self._elapsed(start) / (self.config.minutes * 60))
 
-    def _finished(self, start: float) -> bool:
-        return self._stop or self._progress(start) >= 1.0
+    def _finished(self) -> bool:
+        """Whether to stop, as the first process sees it; keeps how far the run is, for the schedule."""
+        self._now = self._among.agreed(1.0 if self._stop else self._progress(self._started))
+        return self._now >= 1.0
 
     def _request_stop(self, *_: object) -> None:
         if self._stop:  # a second Ctrl-C means it
@@ -149,7 +157,7 @@ class Trainer:
                 group["lr"] = next(rates) * scale
         self.stage.model.train()
         with torch.autocast(config.device, torch.bfloat16, enabled=config.bf16):
-            loss, numbers = self.stage.loss(step_seed(config.seed, self.step), self.step)
+            loss, numbers = self._loss(step_seed(config.seed, self.step), self.step)
         for optimiser in self._optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -160,15 +168,22 @@ class Trainer:
         with torch.no_grad():
             torch._foreach_lerp_(list(self._ema.values()), list(self._params.values()), 1 - decay)
         self.step += 1
-        return {"loss": float(loss.detach()), "grad": float(norm), "lr_scale": scale, **numbers}
+        return {"loss": self._among.mean(float(loss.detach())), "grad": float(norm), "lr_scale": scale, **numbers}
 
     def _log(self, numbers: dict[str, float], start: float) -> None:
+        if self._among.rank:
+            return
         row = {"step": self.step, "minutes": round(self._elapsed(start) / 60, 3), **numbers}
         with (self.folder / "log.jsonl").open("a") as file:
             file.write(json.dumps({k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()}) + "\n")
 
     def _checkpoint(self, start: float) -> None:
-        """Save the state for `--resume`, then export and sample with the averaged weights."""
+        """Save the state for `--resume`, then export and sample with the averaged weights: the first process does."""
+        if self._among.rank == 0:
+            self._write(start)
+        self._among.wait()
+
+    def _write(self, start: float) -> None:
         tensors = {f"param.{n}": p.detach() for n, p in self._params.items()}
         tensors |= {f"ema.{n}": p for n, p in self._ema.items()}
         for i, optimiser in enumerate(self._optimisers):
@@ -179,7 +194,7 @@ class Trainer:
         part.replace(self.folder / "state.safetensors")
         meta = {"stage": self.stage.name, "step": self.step, "seconds": self._elapsed(start)}
         (self.folder / "state.json").write_text(json.dumps(meta))
-        with self._averaged():
+        with self.averaged():
             self.stage.model.eval()
             self.stage.export()
             picture = self.stage.sample()
@@ -208,7 +223,7 @@ class Trainer:
             optimiser.load_state_dict({"state": states, "param_groups": own["param_groups"]})
         self.step, self._spent_s = meta["step"], meta["seconds"]
 
-    def _averaged(self):
+    def averaged(self) -> swapped_weights:
         """Context in which the model carries its averaged weights."""
         return swapped_weights(self._params, self._ema)
 

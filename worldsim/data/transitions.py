@@ -1,0 +1,62 @@
+"""Single steps of a scene's dynamics from everywhere, nothing drawn: what odometry learns walls from.
+
+Walks rarely touch a wall, and never stand in one; a believed place, a little wrong, does. So the poses are spread over
+the whole plan, walls included, from where the dynamics push out.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldsim.action import Action
+from worldsim.camera import Look, Pose
+from worldsim.scene import Scene
+from worldsim.source.dynamics import Dynamics
+
+FARTHEST_M = 0.5
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """N steps: action (N, A) in [-1, 1], position (N, 2) metres before, yaw (N,) radians after the turn, displacement
+    (N, 2) metres."""
+
+    action: Tensor
+    position: Tensor
+    yaw: Tensor
+    displacement: Tensor
+
+    def to(self, device: torch.device) -> Transitions:
+        """On another device."""
+        return Transitions(*(t.to(device) for t in (self.action, self.position, self.yaw, self.displacement)))
+
+    def draw(self, rng: np.random.Generator, count: int) -> Transitions:
+        """`count` of them at random."""
+        index = torch.from_numpy(rng.integers(len(self.yaw), size=count))
+        return Transitions(self.action[index], self.position[index], self.yaw[index], self.displacement[index])
+
+
+def draw_transitions(scene: Scene, count: int, seed: int) -> Transitions:
+    """Steps of random actions from poses spread evenly over the scene's bounds; without those that were so deep inside
+    a wall or a solid that they are thrown far."""
+    space, dynamics = scene.action_space, Dynamics(scene)
+    rng = np.random.Generator(np.random.Philox(key=seed))
+    x0, y0, x1, y1 = scene.source.bounds
+    places = rng.uniform((x0, y0, 0.0), (x1, y1, 360.0), (count, 3))
+    bounds = [c.bounds for c in space.controls]
+    values = rng.integers([low for low, _ in bounds], [high + 1 for _, high in bounds], (count, len(bounds)))
+    rows = []
+    for (x, y, yaw), action in zip(places.tolist(), values.tolist(), strict=True):
+        taken = Action(tuple(action))
+        after = dynamics.advance(Pose(x, y, Look(yaw)), taken)
+        if math.hypot(after.x - x, after.y - y) > FARTHEST_M:
+            continue
+        rows.append([*space.scaled(taken), x, y, math.radians(after.look.yaw_deg % 360.0), after.x - x, after.y - y])
+    table = torch.tensor(rows, dtype=torch.float64).float()
+    size = space.size
+    return Transitions(table[:, :size], table[:, size : size + 2], table[:, size + 2], table[:, size + 3 :])

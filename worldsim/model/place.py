@@ -1,0 +1,148 @@
+"""Place memory: what the network knows by heart of a place, as a learned volume read along the rays of a frame.
+
+The volume holds a density and a few features a cell, nothing but trained weights. Along each ray the density says
+where the view ends (volume rendering: Mildenhall et al. 2020, eq. 3; cells instead of a network: Sun et al. 2022), the
+features found there say what is seen, and a small network turns those of a token's rays into a guess of its latent.
+A generator starts from that guess: it need not store the place in its layers, where it costs hours to learn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from worldsim.camera import Camera, token_rays
+from worldsim.config import require
+from worldsim.model.layers import Mlp
+
+Extent = tuple[float, float, float, float, float, float]
+"""A box in metres: least x, y, z, then greatest x, y, z."""
+
+# Cells learn faster than weights: their unit is chosen so that both may take the same learning rate.
+GAIN = 30.0
+_PER_METRE = 3.0
+_NEAREST_M = 0.15
+
+
+@dataclass(frozen=True)
+class PlaceConfig:
+    """Size of a place memory."""
+
+    cell_m: float = 0.2
+    features: int = 16
+    rays: int = 2  # along a side of a token
+    samples: int = 48  # along a ray
+    kept: int = 4  # samples of a ray whose features are read
+    width: int = 256
+    hidden: int = 512
+    depth: int = 2
+
+    def __post_init__(self) -> None:
+        require(0.02 <= self.cell_m <= 10, f"cell_m must lie in [0.02, 10], got {self.cell_m:g}")
+        require(1 <= self.kept <= self.samples, f"kept must lie in [1, samples], got {self.kept}")
+        require(1 <= self.rays <= 8, f"rays must lie in [1, 8], got {self.rays}")
+
+
+class PlaceMemory(nn.Module):
+    """From a pose to what each token of the frame there should show."""
+
+    rays: Tensor
+    distances: Tensor
+    intervals: Tensor
+    low: Tensor
+    count: Tensor
+    steps: Tensor
+
+    def __init__(
+        self, config: PlaceConfig, camera: Camera, extent: Extent, aspect: float, rows: int, columns: int,
+        channels: int, pose_features: int,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.config, self._eye_m = config, camera.eye_height_m
+        n, side = rows * columns, config.rays
+        rays = token_rays(camera, aspect, rows * side, columns * side).reshape(rows, side, columns, side, 3)
+        rays = rays.transpose(0, 2, 1, 3, 4).reshape(n * side**2, 3)
+        low, high = torch.tensor(extent[:3]), torch.tensor(extent[3:])
+        count = ((high - low) / config.cell_m).ceil().long() + 1
+        self._size = (int(count[0]), int(count[1]), int(count[2]))
+        reach = float((high - low)[:2].max())
+        distances = _NEAREST_M + (reach - _NEAREST_M) * torch.linspace(0, 1, config.samples) ** 1.5
+        buffers = {
+            "rays": torch.tensor(rays, dtype=torch.float32),
+            "distances": distances,
+            "intervals": torch.diff(distances, append=distances[-1:] + 1.0),
+            "low": low,
+            "count": count.float(),
+            "steps": torch.tensor([self._size[1] * self._size[2], self._size[2], 1]),
+        }
+        for name, value in buffers.items():
+            self.register_buffer(name, value, persistent=False)
+        cells = self._size[0] * self._size[1] * self._size[2]
+        self.density = nn.Parameter(torch.full((cells, 1), -0.1))
+        self.features = nn.Parameter(torch.randn(cells, config.features) * 0.01)
+        self.read = Mlp(side**2 * (config.features + 7) + pose_features, config.hidden, config.width)
+        self.layers = nn.ModuleList(Mlp(config.width, config.hidden, config.width) for _ in range(config.depth))
+        self.guess = Mlp(config.width, config.hidden, channels)
+
+    def forward(self, position: Tensor, look: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
+        """position (F, 2) metres, look (F, 2) radians, pose (F, N, P): features of each token's own ray.
+
+        Returns what is known of each token (F, N, width) and the latent guessed from it (F, N, C).
+        """
+        frames, tokens = pose.shape[:2]
+        seen = self._look_along(position, look).view(frames, tokens, -1)
+        h = self.read(torch.cat([seen, pose], dim=-1))
+        for layer in self.layers:
+            h = h + layer(F.rms_norm(h, (h.shape[-1],), eps=1e-6))
+        h = F.rms_norm(h, (h.shape[-1],), eps=1e-6)
+        return h, self.guess(h)
+
+    def _look_along(self, position: Tensor, look: Tensor) -> Tensor:
+        """Every ray's features where it ends, the point, its direction and nearness: (F, R, features + 7)."""
+        config, frames = self.config, len(position)
+        eye = torch.cat([position, position.new_full((frames, 1), self._eye_m)], dim=1)[:, None]
+        direction = self._directions(look)
+        points = eye[:, :, None] + direction[:, :, None] * self.distances[:, None]  # (F, R, samples, 3)
+        with torch.autocast(position.device.type, enabled=False):
+            grid = (points - self.low) / ((self.count - 1) * config.cell_m) * 2 - 1
+            volume = self.density.view(1, 1, *self._size)
+            density = F.grid_sample(
+                volume, grid.flip(-1).view(1, 1, 1, -1, 3), align_corners=True, padding_mode="border"
+            )
+            optical = F.softplus(GAIN * density.view(frames, -1, config.samples)) * self.intervals * _PER_METRE
+            share = torch.exp(optical - optical.cumsum(-1)) * (1 - torch.exp(-optical))  # of the view that ends there
+            kept, at = share.topk(config.kept, dim=-1)
+            distance = (share * self.distances).sum(-1, keepdim=True)
+            index, weight = self._corners(eye[:, :, None] + direction[:, :, None] * self.distances[at][..., None])
+            weight = weight * kept[..., None]
+            found = F.embedding_bag(
+                index.flatten(0, 1).flatten(1), self.features, per_sample_weights=weight.flatten(0, 1).flatten(1),
+                mode="sum",
+            ).view(frames, -1, config.features)  # fmt: skip
+        end = eye + direction * distance
+        return torch.cat([GAIN * found, 0.3 * end, direction, 1 / (distance + 0.3)], dim=-1)
+
+    def _directions(self, look: Tensor) -> Tensor:
+        """World directions of all rays: (F, R, 3)."""
+        yaw, pitch = look[:, :1], look[:, 1:]
+        right, up, forward = self.rays.unbind(-1)
+        level = forward * pitch.cos() - up * pitch.sin()
+        height = forward * pitch.sin() + up * pitch.cos()
+        return torch.stack(
+            [level * yaw.sin() + right * yaw.cos(), level * yaw.cos() - right * yaw.sin(), height], dim=-1
+        )
+
+    def _corners(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """The eight cells around each point and their trilinear weights: each (..., 8)."""
+        q = torch.minimum(((points - self.low) / self.config.cell_m).clamp(min=0), self.count - 1.001)
+        base = q.floor()
+        (x, y, z), (u, v, w) = (q - base).unbind(-1), (1 - q + base).unbind(-1)
+        weights = torch.stack(
+            [u * v * w, u * v * z, u * y * w, u * y * z, x * v * w, x * v * z, x * y * w, x * y * z], -1
+        )
+        corner = torch.arange(8, device=points.device)
+        offset = torch.stack([corner // 4, corner // 2 % 2, corner % 2], dim=-1) @ self.steps
+        return (base.long() * self.steps).sum(-1, keepdim=True) + offset, weights
