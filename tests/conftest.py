@@ -50,7 +50,9 @@ def make_checkpoint(folder: Path, seed: int) -> Path:
     scene = load_scene("gallery")
     torch.manual_seed(seed)
     codec = Codec(CodecConfig(channels=8, encoder_widths=(16, 8, 8), decoder_widths=(16, 8, 8)))
-    place = PlaceConfig(cell_m=1.0, features=4, rays=1, samples=12, width=32, hidden=32, depth=1)
+    place = PlaceConfig(
+        cell_m=1.0, fine_m=1.0, fine_features=2, features=4, rays=1, samples=12, width=32, hidden=32, depth=1
+    )
     config = GeneratorConfig(width=64, depth=2, heads=2, hidden=64, window=3, place=place)
     generator = Generator(config, shape_of(scene, 8))
     for parameter in (*codec.parameters(), *generator.parameters()):

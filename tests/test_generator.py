@@ -25,7 +25,9 @@ SHAPE = Shape(
     step_m=0.2,
     extent=(-4.0, -4.0, 0.0, 4.0, 4.0, 3.0),
 )
-PLACE = PlaceConfig(cell_m=0.5, features=4, rays=2, samples=12, width=32, hidden=32, depth=1)
+PLACE = PlaceConfig(
+    cell_m=0.5, fine_m=0.5, fine_features=2, features=4, rays=2, samples=12, width=32, hidden=32, depth=1
+)
 B, T = 2, 9
 
 

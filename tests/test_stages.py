@@ -21,7 +21,9 @@ from worldsim.train.place import PlaceStage
 from worldsim.train.resampling import ResamplingStage
 from worldsim.train.trainer import TrainConfig, Trainer
 
-PLACE = PlaceConfig(cell_m=1.0, features=2, rays=1, samples=8, width=16, hidden=16, depth=1)
+PLACE = PlaceConfig(
+    cell_m=1.0, fine_m=1.0, fine_features=2, features=2, rays=1, samples=8, width=16, hidden=16, depth=1
+)
 
 
 def nothing() -> None: ...

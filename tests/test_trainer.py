@@ -86,7 +86,9 @@ def test_the_stages_follow_each_other_into_a_playable_checkpoint(nonsense_episod
     from worldsim.model.place import PlaceConfig
     from worldsim.world import advance
 
-    small = PlaceConfig(cell_m=1.0, features=2, rays=1, samples=8, width=16, hidden=16, depth=1)
+    small = PlaceConfig(
+        cell_m=1.0, fine_m=1.0, fine_features=2, features=2, rays=1, samples=8, width=16, hidden=16, depth=1
+    )
     monkeypatch.setattr("worldsim.train.run.TRANSITIONS", 200)
     monkeypatch.setitem(MODELS, "tiny", GeneratorConfig(width=32, depth=2, heads=2, hidden=32, window=2, place=small))
     folder = tmp_path / "runs" / "made"

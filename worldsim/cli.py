@@ -150,6 +150,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scene", help="a scene's name or file")
     parser.add_argument("--preset", choices=("cpu", "gpu"), default="cpu")
     parser.add_argument("--model", choices=("default", "tiny"), help="size of a new generator (default: default)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="another field of a new generator: window=8"
+    )
     parser.add_argument("--minutes", type=number(0.01, 1e5), default=60.0)
     parser.add_argument("--steps", type=whole(1), help="train for so many steps in all instead of minutes")
     parser.add_argument("--resume", action="store_true", help="go on with the stage's saved state")
@@ -162,7 +165,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of runs (default runs)")
     parser.add_argument("--clips", type=whole(1, 4096), help="clips a batch")
     parser.add_argument("--clip-frames", type=whole(2, 512), help="frames a clip")
-    parser.add_argument("--muon-lr", type=number(0, 1), default=0.02)
+    parser.add_argument("--muon-lr", type=number(0, 1), default=0.02, help="0: AdamW for every parameter")
     parser.add_argument("--adam-lr", type=number(0, 1), default=2e-3)
     parser.add_argument("--threads", type=whole(1, 256), help="torch threads (default: measured)")
     parser.add_argument("--seed", type=whole(0), default=0)
@@ -182,6 +185,7 @@ def _train(args: argparse.Namespace) -> int:
         stage=args.stage, scene=scene, folder=args.out / (args.name or scene.name),
         data=args.data or Path("data") / scene.name, preset=args.preset, model=args.model, parts_from=args.parts_from,
         resume=args.resume, fresh=args.fresh, clips=args.clips, clip_frames=args.clip_frames,
+        changes=tuple(args.set),
     )  # fmt: skip
     config = TrainConfig(
         minutes=args.minutes, steps=args.steps, muon_lr=args.muon_lr, adam_lr=args.adam_lr, seed=args.seed

@@ -36,8 +36,8 @@ class Thing:
     without: np.ndarray
 
 
-def memory(world: SourceWorld, dreamer: Dreamer, count: int, quiet: bool) -> tuple[dict[str, Any], list[Episode]]:
-    """Figures over `count` starts. Returns them and the A-B-A walks, for film strips."""
+def memory(world: SourceWorld, dreamer: Dreamer, count: int, quiet: bool) -> tuple[dict[str, Any], np.ndarray]:
+    """Figures over `count` starts, and film strips of walks away and back, truth above dream, uint8 (H, W, 3)."""
     starts = _starts(world, count)
     loops = [_loop(world, dreamer, pose, 1 if i % 2 else -1) for i, pose in enumerate(starts)]
     turned = dreamer.dream(loops, TURN_TICKS, "full turns", quiet)
@@ -62,7 +62,16 @@ def memory(world: SourceWorld, dreamer: Dreamer, count: int, quiet: bool) -> tup
         "environment": environment,
         "entity": _entities(world, views),
         "causal": causal(world, dreamer, starts, quiet),
-    }, trips
+    }, _strips(dreamer, trips[:3], [d.frames for d in back[:3]])
+
+
+def _strips(dreamer: Dreamer, walks: list[Episode], dreams: list[np.ndarray]) -> np.ndarray:
+    """Six moments of each walk, truth above dream."""
+    rows = [np.zeros((1, 1, 3), np.uint8)] if not walks else []
+    for walk, dream in zip(walks, dreams, strict=True):
+        picks = np.linspace(0, len(dream) - 1, 6).astype(int)
+        rows += [np.concatenate(list(frames[picks]), axis=1) for frames in (walk.frames[dreamer.window :], dream)]
+    return np.concatenate(rows, axis=0)
 
 
 def causal(world: SourceWorld, dreamer: Dreamer, starts: list[Pose], quiet: bool) -> dict[str, Any]:

@@ -22,6 +22,12 @@ from worldsim.source.source_world import SourceWorld
 PARTS = ("quality", "control", "memory", "counterfactual", "drift")
 _CONTROL_TICKS, _READINGS = 48, 288
 _EVENTS = 16
+_CONTROL = (
+    "Read from the pictures alone: the true engine's camera is moved until its picture fits the dream's. The ceilings "
+    "are those of the same reading of true frames after the codec."
+)
+_MEMORY = "What is still there after a full turn, and after turning about, walking away and coming back."
+_COUNTERFACTUAL = "The same walk into a wall, with the start's colours exchanged, walked backwards and sideways."
 
 
 @dataclass(frozen=True)
@@ -64,17 +70,18 @@ def evaluate(
     def run_control() -> None:
         found = control(world, dreamer, walks(_CONTROL_TICKS), _CONTROL_TICKS, _READINGS, quiet)
         figures.update(found)
-        sections.append(_flat_section("Control", found))
+        sections.append(_flat_section("Control", _CONTROL, found))
 
     def run_memory() -> None:
-        found, _ = memory(world, dreamer, min(sizes.rollouts, _EVENTS), quiet)
+        found, trips = memory(world, dreamer, min(sizes.rollouts, _EVENTS), quiet)
         figures.update(found)
-        sections.append(_flat_section("Memory", found))
+        strip = report.picture(trips, "Turn about, walk away, turn about, walk back: truth above dream.")
+        sections.append(_flat_section("Memory", _MEMORY, found, strip))
 
     def run_counterfactual() -> None:
         found = counterfactual(world, dreamer, min(sizes.rollouts, _EVENTS), quiet)
         figures.update(found)
-        sections.append(_flat_section("Counterfactual consistency", found))
+        sections.append(_flat_section("Counterfactual consistency", _COUNTERFACTUAL, found))
 
     def run_drift() -> None:
         found, shown = drift(world, dreamer, sizes.drift_ticks, quiet)
@@ -130,8 +137,8 @@ def flat(figures: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return rows
 
 
-def _flat_section(heading: str, figures: dict[str, Any]) -> str:
-    return report.section(heading, report.table(("", ""), flat(figures)))
+def _flat_section(heading: str, text: str, figures: dict[str, Any], *more: str) -> str:
+    return report.section(heading, report.note(text), report.table(("", ""), flat(figures)), *more)
 
 
 def _quality_section(figures: dict[str, Any], strips: list[Strip]) -> str:

@@ -80,10 +80,11 @@ class ConditionEncoder(nn.Module):
 
     def __init__(
         self, width: int, actions: int, tokens: int, channels: int, grid: RayGrid, split: RotarySplit,
-        memory: PlaceMemory | None,
+        memory: PlaceMemory | None, world_angles: bool = True,
     ) -> None:  # fmt: skip
+        """world_angles: rotary positions turn with the look; else they are those of a camera that never turns."""
         super().__init__()
-        self._split, self._channels = split, channels
+        self._split, self._channels, self._world_angles = split, channels, world_angles
         self.grid = grid
         self.register_buffer("position_waves", octaves(16.0, 6), persistent=False)  # 16 m down to 0.5 m
         self.register_buffer("level_waves", math.pi * 2.0 ** torch.arange(-1, 6), persistent=False)
@@ -104,7 +105,8 @@ class ConditionEncoder(nn.Module):
     def embed(self, condition: Condition) -> Embedded:
         """All that does not depend on the noise level: computed once a frame, used in every pass."""
         azimuth, elevation = self.grid(condition.look)
-        cos, sin = self._split.space_angles(azimuth, elevation)
+        turned = (azimuth, elevation) if self._world_angles else self.grid(torch.zeros_like(condition.look))
+        cos, sin = self._split.space_angles(*turned)
         place = fourier(condition.position, self.position_waves)  # (F, 24)
         heading = fourier(condition.look, self.turns)
         posed = condition.posed[:, None]

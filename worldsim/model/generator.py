@@ -7,7 +7,7 @@ clip at once, every frame over its own context: training. A test holds them equa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,7 @@ class GeneratorConfig:
     window: int = 4
     sink: int = 1
     place: PlaceConfig | None = None
+    positions: Literal["rays", "grid"] = "rays"  # rotary positions: world angles of rays, or places in the frame
 
     def __post_init__(self) -> None:
         require(self.width % (16 * self.heads) == 0, f"width must be a multiple of 16 * heads, got {self.width}")
@@ -89,7 +90,9 @@ class Generator(nn.Module):
                 config.place, cast(Camera, shape.camera), shape.extent, shape.aspect, shape.rows,
                 shape.columns, shape.channels, POSE_FEATURES,
             )  # fmt: skip
-        self.condition = ConditionEncoder(config.width, shape.actions, tokens, shape.channels, grid, self.split, memory)
+        self.condition = ConditionEncoder(
+            config.width, shape.actions, tokens, shape.channels, grid, self.split, memory, config.positions == "rays"
+        )
         self.condition_modulation = nn.Linear(config.width, config.depth * MODULATIONS * config.width)
         self.condition_final = nn.Linear(config.width, 2 * config.width)
         self.token_in = nn.Linear(shape.channels, config.width)

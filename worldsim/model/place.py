@@ -2,12 +2,14 @@
 
 The volume holds a density and a few features a cell, nothing but trained weights. Along each ray the density says
 where the view ends (volume rendering: Mildenhall et al. 2020, eq. 3; cells instead of a network: Sun et al. 2022), the
-features found there say what is seen, and a small network turns those of a token's rays into a guess of its latent.
+features found on the way and, in finer cells, at that end say what is seen, and a small network turns those of a
+token's rays into a guess of its latent.
 A generator starts from that guess: it need not store the place in its layers, where it costs hours to learn.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +22,7 @@ from worldsim.model.layers import Mlp
 
 Extent = tuple[float, float, float, float, float, float]
 """A box in metres: least x, y, z, then greatest x, y, z."""
+Size = tuple[int, int, int]
 
 # Cells learn faster than weights: their unit is chosen so that both may take the same learning rate.
 GAIN = 30.0
@@ -33,6 +36,8 @@ class PlaceConfig:
 
     cell_m: float = 0.2
     features: int = 16
+    fine_m: float = 0.1  # cells read only where a ray ends
+    fine_features: int = 8
     rays: int = 2  # along a side of a token
     samples: int = 48  # along a ray
     kept: int = 4  # samples of a ray whose features are read
@@ -41,7 +46,8 @@ class PlaceConfig:
     depth: int = 2
 
     def __post_init__(self) -> None:
-        require(0.02 <= self.cell_m <= 10, f"cell_m must lie in [0.02, 10], got {self.cell_m:g}")
+        for name, cell in (("cell_m", self.cell_m), ("fine_m", self.fine_m)):
+            require(0.02 <= cell <= 10, f"{name} must lie in [0.02, 10], got {cell:g}")
         require(1 <= self.kept <= self.samples, f"kept must lie in [1, samples], got {self.kept}")
         require(1 <= self.rays <= 8, f"rays must lie in [1, 8], got {self.rays}")
 
@@ -53,8 +59,7 @@ class PlaceMemory(nn.Module):
     distances: Tensor
     intervals: Tensor
     low: Tensor
-    count: Tensor
-    steps: Tensor
+    corner: Tensor
 
     def __init__(
         self, config: PlaceConfig, camera: Camera, extent: Extent, aspect: float, rows: int, columns: int,
@@ -66,8 +71,7 @@ class PlaceMemory(nn.Module):
         rays = token_rays(camera, aspect, rows * side, columns * side).reshape(rows, side, columns, side, 3)
         rays = rays.transpose(0, 2, 1, 3, 4).reshape(n * side**2, 3)
         low, high = torch.tensor(extent[:3]), torch.tensor(extent[3:])
-        count = ((high - low) / config.cell_m).ceil().long() + 1
-        self._size = (int(count[0]), int(count[1]), int(count[2]))
+        self._size, self._fine_size = (_cells(low, high, cell) for cell in (config.cell_m, config.fine_m))
         reach = float((high - low)[:2].max())
         distances = _NEAREST_M + (reach - _NEAREST_M) * torch.linspace(0, 1, config.samples) ** 1.5
         buffers = {
@@ -75,15 +79,16 @@ class PlaceMemory(nn.Module):
             "distances": distances,
             "intervals": torch.diff(distances, append=distances[-1:] + 1.0),
             "low": low,
-            "count": count.float(),
-            "steps": torch.tensor([self._size[1] * self._size[2], self._size[2], 1]),
+            "corner": torch.tensor([[i // 4, i // 2 % 2, i % 2] for i in range(8)]),
         }
         for name, value in buffers.items():
             self.register_buffer(name, value, persistent=False)
-        cells = self._size[0] * self._size[1] * self._size[2]
+        cells, fine_cells = math.prod(self._size), math.prod(self._fine_size)
         self.density = nn.Parameter(torch.full((cells, 1), -0.1))
         self.features = nn.Parameter(torch.randn(cells, config.features) * 0.01)
-        self.read = Mlp(side**2 * (config.features + 7) + pose_features, config.hidden, config.width)
+        self.fine = nn.Parameter(torch.randn(fine_cells, config.fine_features) * 0.003)
+        found = config.features + config.fine_features + 7
+        self.read = Mlp(side**2 * found + pose_features, config.hidden, config.width)
         self.layers = nn.ModuleList(Mlp(config.width, config.hidden, config.width) for _ in range(config.depth))
         self.guess = Mlp(config.width, config.hidden, channels)
 
@@ -101,13 +106,14 @@ class PlaceMemory(nn.Module):
         return h, self.guess(h)
 
     def _look_along(self, position: Tensor, look: Tensor) -> Tensor:
-        """Every ray's features where it ends, the point, its direction and nearness: (F, R, features + 7)."""
+        """Every ray's features, coarse and fine, its end, direction and nearness: (F, R, features + fine + 7)."""
         config, frames = self.config, len(position)
         eye = torch.cat([position, position.new_full((frames, 1), self._eye_m)], dim=1)[:, None]
         direction = self._directions(look)
         points = eye[:, :, None] + direction[:, :, None] * self.distances[:, None]  # (F, R, samples, 3)
         with torch.autocast(position.device.type, enabled=False):
-            grid = (points - self.low) / ((self.count - 1) * config.cell_m) * 2 - 1
+            span = points.new_tensor([(n - 1) * config.cell_m for n in self._size])
+            grid = (points - self.low) / span * 2 - 1
             volume = self.density.view(1, 1, *self._size)
             density = F.grid_sample(
                 volume, grid.flip(-1).view(1, 1, 1, -1, 3), align_corners=True, padding_mode="border"
@@ -116,14 +122,20 @@ class PlaceMemory(nn.Module):
             share = torch.exp(optical - optical.cumsum(-1)) * (1 - torch.exp(-optical))  # of the view that ends there
             kept, at = share.topk(config.kept, dim=-1)
             distance = (share * self.distances).sum(-1, keepdim=True)
-            index, weight = self._corners(eye[:, :, None] + direction[:, :, None] * self.distances[at][..., None])
-            weight = weight * kept[..., None]
-            found = F.embedding_bag(
-                index.flatten(0, 1).flatten(1), self.features, per_sample_weights=weight.flatten(0, 1).flatten(1),
-                mode="sum",
-            ).view(frames, -1, config.features)  # fmt: skip
-        end = eye + direction * distance
-        return torch.cat([GAIN * found, 0.3 * end, direction, 1 / (distance + 0.3)], dim=-1)
+            on_the_way = eye[:, :, None] + direction[:, :, None] * self.distances[at][..., None]
+            end = eye + direction * distance
+            coarse = self._read(self.features, on_the_way, kept, config.cell_m, self._size)
+            fine = self._read(self.fine, end[:, :, None], torch.ones_like(distance), config.fine_m, self._fine_size)
+        return torch.cat([GAIN * coarse, GAIN * fine, 0.3 * end, direction, 1 / (distance + 0.3)], dim=-1)
+
+    def _read(self, table: Tensor, points: Tensor, share: Tensor, cell_m: float, size: Size) -> Tensor:
+        """Features (F, R, C) of a table of cells: interpolated at points (F, R, K, 3), summed by shares (F, R, K)."""
+        index, weight = self._corners(points, cell_m, size)
+        weight = weight * share[..., None]
+        found = F.embedding_bag(
+            index.flatten(0, 1).flatten(1), table, per_sample_weights=weight.flatten(0, 1).flatten(1), mode="sum"
+        )
+        return found.view(*points.shape[:2], -1)
 
     def _directions(self, look: Tensor) -> Tensor:
         """World directions of all rays: (F, R, 3)."""
@@ -135,14 +147,20 @@ class PlaceMemory(nn.Module):
             [level * yaw.sin() + right * yaw.cos(), level * yaw.cos() - right * yaw.sin(), height], dim=-1
         )
 
-    def _corners(self, points: Tensor) -> tuple[Tensor, Tensor]:
+    def _corners(self, points: Tensor, cell_m: float, size: Size) -> tuple[Tensor, Tensor]:
         """The eight cells around each point and their trilinear weights: each (..., 8)."""
-        q = torch.minimum(((points - self.low) / self.config.cell_m).clamp(min=0), self.count - 1.001)
-        base = q.floor()
+        most = points.new_tensor(size) - 1.001
+        q = torch.minimum(((points - self.low) / cell_m).clamp(min=0), most)
+        base = q.detach().floor()
         (x, y, z), (u, v, w) = (q - base).unbind(-1), (1 - q + base).unbind(-1)
         weights = torch.stack(
             [u * v * w, u * v * z, u * y * w, u * y * z, x * v * w, x * v * z, x * y * w, x * y * z], -1
         )
-        corner = torch.arange(8, device=points.device)
-        offset = torch.stack([corner // 4, corner // 2 % 2, corner % 2], dim=-1) @ self.steps
-        return (base.long() * self.steps).sum(-1, keepdim=True) + offset, weights
+        steps = self.corner.new_tensor([size[1] * size[2], size[2], 1])
+        return (base.long() * steps).sum(-1, keepdim=True) + (self.corner * steps).sum(-1), weights
+
+
+def _cells(low: Tensor, high: Tensor, cell_m: float) -> Size:
+    """How many cells along each axis span a box."""
+    x, y, z = (((high - low) / cell_m).ceil().int() + 1).tolist()
+    return x, y, z

@@ -1,7 +1,9 @@
 """Stage `codec`: learn to encode and decode single frames.
 
-Loss: L1, plus L1 of gradients at three scales, which is what keeps edges sharp. A little noise on the latents makes
-the decoder forgive the generator's small errors.
+Loss: L1, plus L1 of gradients at three scales, which is what keeps edges sharp, plus how far the strength of gradients
+is from the truth's, which is what keeps texture where its place is uncertain. A little noise on the latents makes the
+decoder forgive the generator's small errors. Once a generator exists only the decoder is trained, half of it on what
+the place memory recalls of the frames: it learns to show what a dream gives it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from torch.nn import functional as F
 from worldsim.model.codec import Codec, to_pixels, to_tensor
 
 LATENT_NOISE = 0.06  # of a channel's deviation; a larger one blurs, none makes single wrong tokens flash
+STRENGTH_WEIGHT = 1.0
 
 
 class CodecStage:
@@ -25,10 +28,10 @@ class CodecStage:
 
     def __init__(
         self, codec: Codec, frames: np.ndarray, batch: int, export: Callable[[], None], decoder_only: bool = False,
-        share: slice = slice(None),
+        share: slice = slice(None), recall: Callable[[np.ndarray], Tensor] | None = None,
     ) -> None:  # fmt: skip
-        """share: this process's rows of every batch."""
-        self._share = share
+        """share: this process's rows of every batch; recall: a dream's raw latents (B, C, h, w) of frames by index."""
+        self._share, self._recall = share, recall
         self.model, self._frames, self._batch, self._export = codec, frames, batch, export
         codec.encoder.requires_grad_(not decoder_only)
         self._decoder_only = decoder_only
@@ -36,11 +39,14 @@ class CodecStage:
     def loss(self, step_seed: int, step: int) -> tuple[Tensor, dict[str, float]]:
         rng = np.random.Generator(np.random.Philox(key=step_seed))
         generator = torch.Generator().manual_seed(step_seed)
-        frames = to_tensor(self._frames[rng.integers(len(self._frames), size=self._batch)[self._share]])
+        index = rng.integers(len(self._frames), size=self._batch)[self._share]
+        frames = to_tensor(self._frames[index])
         frames = frames.to(self._device).contiguous(memory_format=torch.channels_last)
         raw = self.model.encoder(frames).float()
         deviation = raw.detach().std(dim=(0, 2, 3), keepdim=True)
         raw = raw + LATENT_NOISE * deviation * torch.randn(raw.shape, generator=generator).to(raw.device)
+        if self._recall is not None and (half := len(index) // 2):
+            raw = torch.cat([self._recall(index[:half]).to(raw.device), raw[half:]])
         made = self.model.decoder(raw).float()
         return codec_loss(made, frames), {"psnr": float(psnr(made.detach(), frames))}
 
@@ -67,13 +73,19 @@ class CodecStage:
 
 
 def codec_loss(made: Tensor, truth: Tensor) -> Tensor:
-    """L1 plus gradient L1 at three scales. Both (B, 3, H, W); zero exactly when they are equal."""
+    """L1, gradient L1 at three scales, gradient strength. Both (B, 3, H, W); zero exactly when they are equal."""
     loss = (made - truth).abs().mean() + 0.5 * F.mse_loss(made, truth)
     error = made - truth
     for _ in range(3):
         loss = loss + 0.5 * (error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean())
         error = F.avg_pool2d(error, 2)
-    return loss
+    return loss + STRENGTH_WEIGHT * (_strength(made) - _strength(truth)).abs().mean()
+
+
+def _strength(frames: Tensor) -> Tensor:
+    """Root of the mean squared gradient in squares of eight pixels."""
+    energy = F.avg_pool2d(frames.diff(dim=-1).square()[..., :-1, :] + frames.diff(dim=-2).square()[..., :-1], 8, 4)
+    return (energy + 1e-4).sqrt()
 
 
 def psnr(made: Tensor, truth: Tensor) -> Tensor:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from safetensors.torch import save_file
 from tqdm import tqdm
 
@@ -32,6 +34,7 @@ from worldsim.data.latents import Latents, load_latents
 from worldsim.data.transitions import draw_transitions
 from worldsim.errors import CheckpointError, ConfigError, DataError
 from worldsim.model.codec import Codec, CodecConfig, to_pixels, to_tensor
+from worldsim.model.condition import Condition
 from worldsim.model.generator import Generator, GeneratorConfig
 from worldsim.model.guard import measure_range
 from worldsim.model.place import PlaceConfig
@@ -65,8 +68,8 @@ PRESETS = {
     "gpu": Preset(codec_batch=256, codec_frames=400_000, clips=64, clip_frames=16, device="cuda"),
 }
 MODELS = {
-    "default": GeneratorConfig(place=PlaceConfig()),
-    "tiny": GeneratorConfig(width=128, depth=4, heads=4, hidden=256, window=4, place=PlaceConfig()),
+    "default": GeneratorConfig(width=128, hidden=256, place=PlaceConfig()),
+    "tiny": GeneratorConfig(width=64, hidden=128, place=PlaceConfig()),
 }
 
 
@@ -86,6 +89,7 @@ class Request:
     quiet: bool = False
     clips: int | None = None
     clip_frames: int | None = None
+    changes: tuple[str, ...] = ()  # KEY=VALUE: other fields of a new generator
 
     def __post_init__(self) -> None:
         require(
@@ -102,8 +106,10 @@ def train(request: Request, config: TrainConfig) -> dict[str, float]:
     base = _base(request)
     if base is not None and request.parts_from:
         raise ConfigError(f"--parts-from is for a new run, {base.path} has a codec; choose another --name")
-    if base is not None and request.model and "generator.safetensors" in base.info.files:
-        raise ConfigError(f"--model is for a new generator, {base.path} has one; choose another --name or --fresh")
+    if base is not None and (request.model or request.changes) and "generator.safetensors" in base.info.files:
+        raise ConfigError(
+            f"--model and --set are for a new generator, {base.path} has one; choose another --name or --fresh"
+        )
     among = processes(preset.device)
     if preset.clips % among.world or preset.codec_batch % among.world:
         raise ConfigError(f"a batch of {preset.clips} clips cannot be shared by {among.world} processes; give --clips")
@@ -206,12 +212,15 @@ def _codec_stage(
     request: Request, preset: Preset, codec: Codec, base: Checkpoint | None, writer: _Writer, among: Alone
 ) -> CodecStage:
     files = list_episodes(request.data, "train")
-    frames, total = [], 0
+    frames, poses, total = [], [], 0
     for file in tqdm(files, desc="read frames", unit="episode", disable=request.quiet):
         episode = read_episode(file)
         if episode.scene_hash != scene_hash(request.scene):
             raise DataError(f"{file} is of another version of {request.scene.name}; collect into an empty folder")
         frames.append(episode.frames)
+        if episode.poses is None:
+            raise DataError(f"{file} has no poses; this scene has a camera and needs them")
+        poses.append(episode.poses)
         total += len(frames[-1])
         if total >= preset.codec_frames:
             break
@@ -220,10 +229,32 @@ def _codec_stage(
     begun = base is not None and "generator.safetensors" in base.info.files
     if base is None:
         codec.start_from_components(to_tensor(pixels[:: max(1, len(pixels) // 600)]))
+    recall = None
     if begun:  # latents must keep their meaning for the generator trained on them
         _restore_generator(base, codec, writer)
+        assert writer.generator is not None
+        if writer.generator.condition.memory is not None:
+            recall = _recall(writer.generator.to(preset.device), codec, np.concatenate(poses))
     share = slice(among.rank, None, among.world)
-    return CodecStage(codec, pixels, preset.codec_batch, writer, decoder_only=begun, share=share)
+    return CodecStage(codec, pixels, preset.codec_batch, writer, decoder_only=begun, share=share, recall=recall)
+
+
+def _recall(generator: Generator, codec: Codec, poses: np.ndarray) -> Callable[[np.ndarray], torch.Tensor]:
+    """What the place memory makes of frames, by index: raw latents (B, C, h, w)."""
+    generator.eval().requires_grad_(False)
+    device, grid = next(generator.parameters()).device, (generator.shape.rows, generator.shape.columns)
+    place = torch.from_numpy(poses.astype(np.float32)).to(device)
+    place[:, 2:] = place[:, 2:].deg2rad()
+
+    def recall(index: np.ndarray) -> torch.Tensor:
+        here = place[torch.from_numpy(index)]
+        nothing = here.new_zeros((len(here), generator.shape.actions))
+        condition = Condition(nothing, here[:, 2:], here[:, :2], here.new_ones(len(here)))
+        with torch.no_grad():
+            latents = generator.condition.recall(condition).float().transpose(1, 2).unflatten(2, grid)
+        return latents * codec.latent_std[:, None, None] + codec.latent_mean[:, None, None]
+
+    return recall
 
 
 def _generator_stage(
@@ -231,7 +262,7 @@ def _generator_stage(
 ) -> Stage:
     codec.eval().requires_grad_(False)
     if not _restore_generator(base, codec, writer):
-        built = writer.build(MODELS[request.model or "default"], codec)
+        built = writer.build(_changed(MODELS[request.model or "default"], request.changes), codec)
         if request.parts_from:
             _take_parts(built, request.parts_from)
     generator = writer.generator
@@ -281,6 +312,17 @@ def _restore_generator(base: Checkpoint | None, codec: Codec, writer: _Writer) -
     config = from_mapping(GeneratorConfig, base.info.generator, f"{base.path}: generator")
     fill(writer.build(config, codec), base.path / "generator.safetensors")
     return True
+
+
+def _changed(config: GeneratorConfig, changes: tuple[str, ...]) -> GeneratorConfig:
+    """A configuration with fields replaced by KEY=VALUE, the values as YAML. Raises ConfigError."""
+    fields = to_mapping(config)
+    for change in changes:
+        key, sign, value = change.partition("=")
+        if not sign:
+            raise ConfigError(f"--set wants KEY=VALUE, got {change!r}")
+        fields[key] = yaml.safe_load(value)
+    return from_mapping(GeneratorConfig, fields, "--set")
 
 
 def _take_parts(generator: Generator, name: str) -> None:

@@ -28,7 +28,8 @@ from worldsim.train.parallel import Alone
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How long and how fast. Learning rates: Muon for hidden matrices, AdamW for the rest (Jordan et al., 2024)."""
+    """How long and how fast. Learning rates: Muon for hidden matrices, AdamW for the rest (Jordan et al., 2024);
+    with a Muon rate of 0 AdamW takes them all."""
 
     minutes: float = 60.0
     steps: int | None = None  # a limit on steps in all, for tests and ablations; the schedule then follows steps
@@ -82,8 +83,9 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         stage.model.to(config.device)
         self._params = {n: p for n, p in stage.model.named_parameters() if p.requires_grad}
-        hidden = [p for n, p in self._params.items() if p.ndim == 2 and not n.startswith(_OUTSIDE)]
-        rest = [p for n, p in self._params.items() if not (p.ndim == 2 and not n.startswith(_OUTSIDE))]
+        inside = {n for n, p in self._params.items() if config.muon_lr and p.ndim == 2 and not n.startswith(_OUTSIDE)}
+        hidden = [p for n, p in self._params.items() if n in inside]
+        rest = [p for n, p in self._params.items() if n not in inside]
         self._optimisers: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(rest, lr=config.adam_lr, betas=(0.9, 0.98), weight_decay=0.0)
         ]
