@@ -19,6 +19,7 @@ LAYERS = [
     {"kernels", "video"},
     {"model", "diffusion", "source", "player", "checkpoint", "speculation"},
     {"rollout", "actions", "data"},
+    {"baselines"},
     {"neural_world", "session"},
     {"loader", "headless"},
     {"replay"},

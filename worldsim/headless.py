@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,10 +23,12 @@ def play_headless(
 ) -> dict[str, Any]:
     """Play `ticks` ticks. realtime: at the scene's tick rate, drafting in the slack; else as fast as it goes.
 
-    Returns measurements: fps of the whole run, tick times, late ticks, drafts, digests.
+    Returns measurements: fps of the whole run, tick times, late ticks, drafts, digests; how much slower the last
+    hundred ticks were than the second hundred, and the process's memory after 1 000 ticks and at the end.
     """
     period = 1 / session.scene.tick_hz
     times, digests, late = [], [], 0
+    memory: dict[str, float] = {}
     begun = time.perf_counter()
     due = begun
     for _ in range(ticks):
@@ -47,6 +51,8 @@ def play_headless(
         times.append(ticked.seconds)
         digests.append(ticked.digest)
         each(ticked)
+        if len(times) == min(1_000, ticks):
+            memory["rss_mb_1000"] = rss_mb()
     seconds = time.perf_counter() - begun
     drafts = session.drafts
     return {
@@ -55,10 +61,29 @@ def play_headless(
         "fps": round(ticks / max(seconds, 1e-9), 2),
         "tick_ms": percentiles(times),
         "late": late,
+        "late_over_early": late_over_early(times),
+        **memory,
+        "rss_mb_end": rss_mb(),
         "draft": {"accepted": drafts.accepted, "discarded": drafts.discarded, "given_up": drafts.given_up,
                   "wasted_ms": round(drafts.wasted_s * 1e3, 1)},
         "digests": digests,
     }  # fmt: skip
+
+
+def late_over_early(seconds: list[float]) -> float | None:
+    """Median time of the last hundred ticks over that of ticks 100 to 200; None for runs under 300."""
+    if len(seconds) < 300:
+        return None
+    return round(float(np.median(seconds[-100:]) / np.median(seconds[100:200])), 3)
+
+
+def rss_mb() -> float:
+    """Memory this process holds, in MB; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
 
 
 def percentiles(seconds: list[float]) -> dict[str, float]:

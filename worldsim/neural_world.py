@@ -139,6 +139,12 @@ class NeuralWorld:
             state = NeuralState(seed, frame.tick, frame.look, _place(frame), moment.action, latent, put)
         return state
 
+    def ready(self, spawn: Spawn) -> tuple[Rollout, Prepared, Memory, Tensor]:
+        """The parts of a tick just before it is made, for measuring them."""
+        state, _ = self.start(0, spawn)
+        prepared = self._rollout.prepare(self._condition(self._space.idle, state.look, state.position))
+        return self._rollout, prepared, self._memory(state), state.latent
+
     def thin(self, state: NeuralState) -> ThinState:
         return ThinState(state.seed, state.tick, state.look, state.position, state.action, state.latent)
 

@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser, whole: Callable[..., Any]) ->
     parser.add_argument("--steps", type=int, help="denoising passes (default: the checkpoint's)")
     parser.add_argument("--threads", type=whole(1, 256))
     parser.add_argument("--seed", type=whole(0), default=0)
+    parser.add_argument("--baselines", action="store_true", help="time other ways to make a frame in the same run")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
     plain = play_headless(session, actions, args.ticks, realtime=False)
     drafts = _drafts(played, spawn, args.seed, min(args.ticks, 200))
     frame = world.scene.frame
+    peak = matrix_rate()
+    rate = gflop * plain["fps"]
     figures = {
         "checkpoint": args.checkpoint,
         "ticks": args.ticks,
@@ -45,7 +48,10 @@ def run(args: argparse.Namespace) -> int:
         "tick_ms": plain["tick_ms"],
         **parts,
         "gflop_per_tick": round(gflop, 3),
-        "gflop_per_second": round(gflop * plain["fps"], 1),
+        "gflop_per_second": round(rate, 1),
+        "matrix_gflop_per_second": round(peak, 1),
+        "share_of_matrix_peak": round(rate / peak, 3),
+        **{k: plain[k] for k in ("late_over_early", "rss_mb_1000", "rss_mb_end")},
         "params": params,
         "frame": [frame.width, frame.height],
         "steps": played.steps,
@@ -53,18 +59,59 @@ def run(args: argparse.Namespace) -> int:
         "draft": drafts,
         "seconds": plain["seconds"],
     }
+    if args.baselines:
+        figures |= _baselines(world, spawn, plain["tick_ms"]["p50"])
     text = "\n".join(
         [
             f"{args.checkpoint}: {figures['fps']} frames a second, {frame.width}x{frame.height}, {played.steps} steps, "
             f"{figures['threads']} threads",
             f"tick p50 {plain['tick_ms']['p50']} ms, p99 {plain['tick_ms']['p99']} ms",
             f"denoise {parts['denoise_ms']} ms, commit {parts['commit_ms']} ms, decode {parts['decode_ms']} ms",
-            f"{gflop:.2f} GFLOP a tick, {params / 1e6:.2f} M parameters",
+            f"{gflop:.2f} GFLOP a tick, {params / 1e6:.2f} M parameters; {rate:.0f} GFLOP a second, "
+            f"{rate / peak:.0%} of what a large matrix product reaches here",
             f"drafts of human-like play: {drafts['accepted']} accepted, {drafts['discarded']} discarded",
         ]
     )
+    for name in ("diamond_shape", "no_cache"):
+        if args.baselines:
+            text += f"\n{name}: {figures[name + '_ms']} ms a frame, {figures['ratio_vs_' + name]} times ours"
     report(args, figures, text)
     return 0
+
+
+def matrix_rate(side: int = 1024, repeats: int = 12) -> float:
+    """GFLOP a second of a large float32 matrix product with the threads at hand: the median."""
+    import torch
+
+    a, b = torch.randn(side, side), torch.randn(side, side)
+    times = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        torch.mm(a, b)
+        times.append(time.perf_counter() - begun)
+    return 2 * side**3 / statistics.median(times) / 1e9
+
+
+def _baselines(world: Any, spawn: Any, own_ms: float, repeats: int = 5) -> dict[str, float]:
+    """Milliseconds a frame of a denoiser of DIAMOND's shape and of the generator without its cache, and the ratios."""
+    from worldsim.baselines import diamond_frame, uncached_frame
+
+    frame = world.scene.frame
+    makers = {
+        "diamond_shape": diamond_frame(frame.height, frame.width),
+        "no_cache": uncached_frame(*world.ready(spawn)),
+    }
+    found: dict[str, float] = {}
+    for name, make in makers.items():
+        make()
+        times = []
+        for _ in range(repeats):
+            begun = time.perf_counter()
+            make()
+            times.append(time.perf_counter() - begun)
+        found[f"{name}_ms"] = round(statistics.median(times) * 1e3, 1)
+        found[f"ratio_vs_{name}"] = round(found[f"{name}_ms"] / own_ms, 1)
+    return found
 
 
 def _drafts(played: Any, spawn: Any, seed: int, ticks: int) -> dict[str, Any]:
