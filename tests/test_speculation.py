@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from worldsim.speculation import ActionPredictor, DraftCount, Pace
+import numpy as np
+
+from worldsim.speculation import ActionPredictor, Depth, DraftCount, Pace, next_of_pan
 
 
 def test_keys_are_expected_to_stay_as_they_are(scene):
@@ -29,6 +31,33 @@ def test_deeper_predictions_follow_the_drafted_ones(scene):
         predictor.observe(space.make(yaw=yaw))
     first = predictor.predict()
     assert [first.values[3], predictor.predict((first,)).values[3]] == [1, 2]
+
+
+def test_a_pan_is_gone_on_with(scene):
+    """A hand's minimum-jerk motion, given out in whole quanta, is foreseen from its second half at the latest."""
+    hits = ticks = 0
+    for length in (8, 12, 17):
+        for size in (-90.0, 37.0, 61.0, 140.0):
+            t = np.arange(1, length + 1) / length
+            quanta = np.diff(np.trunc(size / 0.25 * (10 * t**3 - 15 * t**4 + 6 * t**5)), prepend=0).astype(int).tolist()
+            for i in range(length // 2, length - 1):
+                hits, ticks = hits + (next_of_pan(quanta[:i]) == quanta[i]), ticks + 1
+    assert hits / ticks > 0.6
+
+
+def test_a_mouse_at_rest_stays_there():
+    assert next_of_pan([]) == 0
+
+
+def test_drafts_go_deeper_while_they_are_accepted():
+    depth = Depth()
+    assert depth.limit == 1
+    for _ in range(40):
+        depth.observe(True)
+    assert depth.limit == 4
+    for _ in range(6):
+        depth.observe(False)
+    assert depth.limit == 1
 
 
 def test_memory_is_bounded(scene):

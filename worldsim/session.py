@@ -17,7 +17,7 @@ import numpy as np
 
 from worldsim.action import Action
 from worldsim.scene import Scene
-from worldsim.speculation import ActionPredictor, DraftCount, Pace
+from worldsim.speculation import ActionPredictor, Depth, DraftCount, Pace
 from worldsim.trace import PICTURE_EVERY, Header, TraceWriter, digest, encode_picture
 from worldsim.world import Frame, Moment, Spawn, State, World, finish
 
@@ -103,7 +103,7 @@ class Session:
         self.settings = settings
         self.drafts = DraftCount()
         self._predictor = ActionPredictor(self.scene.action_space)
-        self._pace = Pace()
+        self._pace, self._depth = Pace(), Depth()
         self._drafts: deque[_Draft] = deque()
         self._recorder: TraceWriter | None = None
         self._past: deque[Past] = deque()
@@ -172,7 +172,7 @@ class Session:
         if speculate == "off":
             return
         forced = speculate != "auto"  # a given depth is drafted whatever it costs, for tests and measurement
-        for _ in range(len(self._drafts), int(speculate) if forced else 1):
+        for _ in range(len(self._drafts), int(speculate) if forced else self._depth.limit):
             if not (forced or self._pace.fits(left_s())) or not self._draft_one(left_s, forced):
                 return
 
@@ -344,6 +344,8 @@ class Session:
 
     def _take(self, action: Action) -> tuple[State, Frame, bool]:
         """The next state and frame: the draft if it is for exactly this action, else made now."""
+        if self._drafts:
+            self._depth.observe(self._drafts[0].action == action)
         if self._drafts and self._drafts[0].action == action:
             draft = self._drafts.popleft()
             self.drafts.accepted += 1
