@@ -214,7 +214,7 @@ class _Engine:
             tick_ms=None if ticked is None else ticked.seconds * 1e3,
             drafted=bool(ticked and ticked.drafted), earliest=session.earliest_tick,
             draft={"accepted": drafts.accepted, "discarded": drafts.discarded, "given_up": drafts.given_up},
-            replaying=self._replay is not None,
+            replaying=self._replay is not None, spent=session.spent.take() if ticked is not None else {},
         )  # fmt: skip
 
     def _tell_scene(self) -> None:

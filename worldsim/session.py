@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from worldsim.action import Action
 from worldsim.scene import Scene
 from worldsim.speculation import ActionPredictor, Depth, DraftCount, Pace
 from worldsim.trace import PICTURE_EVERY, Header, TraceWriter, digest, encode_picture
-from worldsim.world import Frame, Moment, Spawn, State, World, finish
+from worldsim.world import Frame, Moment, Spawn, State, World
 
 KEEP_EVERY = 16  # ticks between states kept whole; the ticks between are rebuilt from them
 STRAY_TICKS = 10  # in a row, unlike anything known, until a dream is begun afresh
@@ -74,6 +75,28 @@ class Ticked:
     anchored: bool = False
 
 
+class Spent:
+    """Where the time of a tick went, in seconds by part; for the timeline."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, float] = {}
+
+    def add(self, part: str, seconds: float) -> None:
+        self._parts[part] = self._parts.get(part, 0.0) + seconds
+
+    @contextmanager
+    def on(self, part: str) -> Iterator[None]:
+        """What is done within belongs to a part."""
+        begun = time.perf_counter()
+        yield
+        self.add(part, time.perf_counter() - begun)
+
+    def take(self) -> dict[str, float]:
+        """All since the last call, in milliseconds."""
+        parts, self._parts = self._parts, {}
+        return {name: round(seconds * 1e3, 2) for name, seconds in parts.items()}
+
+
 @dataclass
 class _Draft:
     action: Action
@@ -102,6 +125,7 @@ class Session:
         self.home = Home(played, spawn, settings.spawn_note)
         self.settings = settings
         self.drafts = DraftCount()
+        self.spent = Spent()
         self._predictor = ActionPredictor(self.scene.action_space)
         self._pace, self._depth = Pace(), Depth()
         self._drafts: deque[_Draft] = deque()
@@ -165,7 +189,8 @@ class Session:
 
         left_s tells the seconds that remain; the draft is given up between passes when none do.
         """
-        self.played.world.settle(self._state)
+        with self.spent.on("commit"):
+            self.played.world.settle(self._state)
         if self._recorder:
             self._recorder.flush()
         speculate = self.settings.speculate
@@ -173,7 +198,11 @@ class Session:
             return
         forced = speculate != "auto"  # a given depth is drafted whatever it costs, for tests and measurement
         for _ in range(len(self._drafts), int(speculate) if forced else self._depth.limit):
-            if not (forced or self._pace.fits(left_s())) or not self._draft_one(left_s, forced):
+            if not (forced or self._pace.fits(left_s())):
+                return
+            with self.spent.on("draft"):
+                done = self._draft_one(left_s, forced)
+            if not done:
                 return
 
     def _draft_one(self, left_s: Callable[[], float], forced: bool) -> bool:
@@ -352,9 +381,23 @@ class Session:
             return draft.state, draft.frame, True
         self._drop_drafts()
         begun = time.perf_counter()
-        state, frame = finish(self.played.world.passes(self._state, action))
+        state, frame = self._make(action)
         self._pace.observe(time.perf_counter() - begun)  # a draft costs what a plain tick costs
         return state, frame, False
+
+    def _make(self, action: Action) -> tuple[State, Frame]:
+        """The next state and frame, pass by pass: what comes before the first is the commit put off, what comes after
+        the last is decoding."""
+        work, part = self.played.world.passes(self._state, action), "commit"
+        while True:
+            begun = time.perf_counter()
+            try:
+                next(work)
+            except StopIteration as stop:
+                self.spent.add("decode", time.perf_counter() - begun)
+                return stop.value
+            self.spent.add(part, time.perf_counter() - begun)
+            part = "denoise"
 
     def _drop_drafts(self) -> None:
         self.drafts.discarded += len(self._drafts)

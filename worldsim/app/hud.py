@@ -19,6 +19,13 @@ _FAINT = (150, 152, 162)
 _ACCENT = (255, 196, 92)
 _RECORD = (255, 92, 80)
 
+TIMELINE_TICKS, TIMELINE_HEIGHT = 200, 96
+# Parts of a tick, in the order in which they happen, each with its colour.
+PARTS = {
+    "input": (120, 124, 140), "commit": (86, 134, 214), "denoise": (236, 140, 72), "decode": (250, 208, 96),
+    "draft": (112, 190, 128), "draw": (196, 120, 200),
+}  # fmt: skip
+
 KEYS = (
     ("W A S D, Shift", "walk, run"),
     ("mouse", "look; click to hold it, Esc frees it"),
@@ -28,7 +35,7 @@ KEYS = (
     ("F5   F6", "record, replay the last recording"),
     ("Tab", "next checkpoint"),
     ("F1   H", "status bar, this card"),
-    ("F2", "smooth look on or off"),
+    ("F2   F3", "smooth look, timeline on or off"),
     ("F11   F12", "full screen, screenshot"),
     ("Ctrl+Q", "quit"),
 )
@@ -47,6 +54,7 @@ class Status:
     discarded: int = 0
     late: int = 0
     recording_s: float | None = None
+    spent: deque[dict[str, float]] = field(default_factory=lambda: deque(maxlen=TIMELINE_TICKS))  # ms by part
     mode: str = ""
     note: str = ""
 
@@ -91,6 +99,31 @@ class Hud:
         if status.note:
             room = width - x - gap - 10
             self._text(surface, self._small, self._shorten(status.note, room), x + gap, 27, _FAINT)
+        return surface
+
+    def timeline(self, status: Status, period_ms: float, width: int) -> pygame.Surface:
+        """The last ticks as stacked bars, newest to the right; the line is a tick's whole time."""
+        surface = pygame.Surface((min(width, 2 * TIMELINE_TICKS + 20), TIMELINE_HEIGHT), pygame.SRCALPHA)
+        surface.fill((18, 18, 22, 215))
+        room, floor = TIMELINE_HEIGHT - 26, TIMELINE_HEIGHT - 20
+        most = 1.25 * period_ms
+        x = surface.get_width() - 10
+        for spent in reversed(status.spent):
+            x -= 2
+            if x < 10:
+                break
+            y = float(floor)
+            for part, colour in PARTS.items():
+                height = room * min(spent.get(part, 0.0), most) / most
+                top = max(y - height, 4.0)
+                pygame.draw.rect(surface, colour, (x, round(top), 2, round(y) - round(top)))
+                y = top
+        line = floor - round(room * period_ms / most)
+        pygame.draw.line(surface, _FAINT, (10, line), (surface.get_width() - 10, line))
+        x = 10
+        for part, colour in PARTS.items():
+            pygame.draw.rect(surface, colour, (x, floor + 6, 8, 8))
+            x = self._text(surface, self._small, part, x + 11, floor + 4, _FAINT) + 9
         return surface
 
     def key_card(self, width: int, height: int) -> pygame.Surface:

@@ -82,6 +82,7 @@ class Desktop:
         self._pending: int | None = None  # id of the action the engine is working on
         self._stamps: dict[int, float] = {}
         self._await_display: float | None = None
+        self._waited_ms = self._drawn_ms = 0.0  # of this tick, for the timeline
         self._input_time: float | None = None
         self._due = 0.0
         self._recent_late: list[bool] = []
@@ -164,6 +165,8 @@ class Desktop:
         elif key == pygame.K_F2:
             self._screen.reproject = not self._screen.reproject
             self._screen.note(f"smooth look {'on' if self._screen.reproject else 'off'}")
+        elif key == pygame.K_F3:
+            self._screen.timeline = not self._screen.timeline
         elif key == pygame.K_F11:
             self._window.toggle_fullscreen()
         elif key == pygame.K_F12:
@@ -276,6 +279,9 @@ class Desktop:
             self.played.ticks += 1
             status.frame_times.append(now)
             status.tick_ms.append(message["tick_ms"])
+            # What the engine tells with a frame was spent since the one before: its slack, then this tick.
+            status.spent.append({**message["spent"], "input": self._waited_ms, "draw": self._drawn_ms})
+            self._drawn_ms = 0.0
             self.played.tick_ms.append(message["tick_ms"])
             self._await_display = stamp
         if message["id"] == self._pending:
@@ -298,6 +304,7 @@ class Desktop:
             self._due = now + period
         elif self._pending is None and not self._paused:
             self._count_late(now - self._due > 0.25 * period)
+            self._waited_ms = (now - self._due) * 1e3
             self._send_action()
             # A late tick moves all later ones: world time slows, no tick is skipped.
             self._due = self._due + period if now - self._due < 0.25 * period else now + period
@@ -354,7 +361,9 @@ class Desktop:
             look = self._screen.shown_look
         elif self._scene is not None and self._input is not None:  # unsent mouse motion shows at once
             look = self._scene.camera.turn(look, *self._input.pending_deg())
+        begun = time.perf_counter()
         drawn_at = self._screen.draw(look)
+        self._drawn_ms += (drawn_at - begun) * 1e3
         if self._await_display is not None:
             latency = (drawn_at - self._await_display) * 1e3
             status.latency_ms.append(latency)

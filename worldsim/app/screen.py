@@ -34,6 +34,7 @@ class Screen:
         self.card = False
         self.bar = True
         self.reproject = True
+        self.timeline = False
         self.dirty = False
         self.shot_wanted = False
         self._drawn_at = self._bar_at = self._note_until = 0.0
@@ -71,6 +72,10 @@ class Screen:
             self._renderer.draw_frame(box, self._warp(self.scene, newest_look), 0.35 if self.card else 1.0)
             if bar:
                 self._draw_bar(width, height)
+            if self.timeline:
+                period_ms = 1e3 / self.scene.tick_hz
+                self._renderer.upload_overlay("timeline", self._hud.timeline(self.status, period_ms, width - 16))
+                self._renderer.draw_overlay("timeline", 8, 8)
             if self.card:
                 self._draw_card(self._hud.key_card(width, height - bar), width, height - bar)
         if self.shot_wanted:
