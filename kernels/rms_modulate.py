@@ -6,6 +6,7 @@ once; it is used for inference on CUDA where Triton is installed, the reference 
 
 from __future__ import annotations
 
+import math
 import os
 from functools import cache
 from typing import Any
@@ -15,12 +16,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 EPS = 1e-6
+_NORM_EPS = 1e-6  # of the norm rather than the mean square: the same at any size that matters
+
+
+def unit_rms(x: Tensor) -> Tensor:
+    """x (..., D) over its root mean square. On a CPU a norm and a quotient are a third of the calls of F.rms_norm."""
+    if x.is_cuda or torch.is_grad_enabled():
+        return F.rms_norm(x, (x.shape[-1],), eps=EPS)
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32 if x.dtype != torch.float64 else None)
+    return x * (math.sqrt(x.shape[-1]) / (norm + _NORM_EPS)).to(x.dtype)
 
 
 def rms_modulate_reference(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """x (..., N, D); scale and shift (..., 1, D) or (..., N, D). Returns x's shape and dtype."""
-    normal = F.rms_norm(x, (x.shape[-1],), eps=EPS)
-    return torch.addcmul(shift, normal, 1 + scale).to(x.dtype)
+    return torch.addcmul(shift, unit_rms(x), 1 + scale).to(x.dtype)
 
 
 def rms_modulate(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldsim.kernels.rms_modulate import rms_modulate
+from worldsim.kernels.rms_modulate import rms_modulate, unit_rms
 from worldsim.model.layers import RotarySplit, SwiGlu
 
 
@@ -50,10 +50,10 @@ class Block(nn.Module):
         frames, tokens, width = x.shape
         h = rms_modulate(x, modulation[:, 0], modulation[:, 1])
         q, k, v = self.qkv(h).view(frames, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        q = F.rms_norm(q, (q.shape[-1],), self.query_scale.to(q.dtype), 1e-6)
-        k = F.rms_norm(k, (k.shape[-1],), self.key_scale.to(k.dtype), 1e-6)
-        cos, sin = cos.to(q.dtype), sin.to(q.dtype)
-        return self._split.rotate_space(q, cos, sin), self._split.rotate_space(k, cos, sin), v
+        both = torch.stack([q, k])  # queries and keys take the same steps: half the calls
+        scales = torch.stack([self.query_scale, self.key_scale]).to(q.dtype)[:, None, None, None]
+        both = self._split.rotate_space(unit_rms(both) * scales, cos.to(q.dtype), sin.to(q.dtype))
+        return both[0], both[1], v
 
     def attend(self, x: Tensor, modulation: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Finish the block: q (F, heads, N, d) over k, v (F, heads, M, d); returns x after both residual steps."""
