@@ -18,7 +18,7 @@ LAYERS = [
     {"world", "trace", "machine"},
     {"kernels", "video"},
     {"model", "diffusion", "source", "player", "checkpoint", "speculation"},
-    {"rollout", "actions", "data"},
+    {"rollout", "actions", "data", "localise"},
     {"baselines"},
     {"neural_world", "session"},
     {"loader", "headless"},

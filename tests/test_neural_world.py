@@ -82,7 +82,12 @@ def test_a_dream_cannot_leave_the_scene(world, spawn, scene):
     assert all(x0 <= f.pose.x <= x1 and y0 <= f.pose.y <= y1 for f in frames)
 
 
-def test_a_picture_without_a_pose_can_start(world, checkpoint_folder, some_actions):
+def test_a_picture_without_a_pose_can_start(world, checkpoint_folder, some_actions, monkeypatch):
+    """Where it seems to be from; without a place memory it goes on without a pose."""
+    _, frames = walk(world, find_spawn(str(checkpoint_folder), "b"), some_actions[:4])
+    assert all(f.pose is not None for f in frames) and frames[-1].pixels.dtype == np.uint8
+    monkeypatch.setattr(world.generator.condition, "memory", None)
+    monkeypatch.setattr(world, "_found", {})
     _, frames = walk(world, find_spawn(str(checkpoint_folder), "b"), some_actions[:4])
     assert all(f.pose is None for f in frames) and frames[-1].pixels.dtype == np.uint8
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from worldsim.action import Action
 from worldsim.camera import Look, Pose
+from worldsim.localise import localise
 from worldsim.model.codec import Codec, to_pixels, to_tensor
 from worldsim.model.condition import Condition
 from worldsim.model.generator import Generator as Network
@@ -70,6 +71,7 @@ class NeuralWorld:
         self._codec = codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._rollout = Rollout(generator, steps, context_level)
         self._bounds = scene.source.bounds
+        self._found: dict[bytes, Pose | None] = {}
 
     @property
     def scene(self) -> Scene:
@@ -88,11 +90,19 @@ class NeuralWorld:
         self._rollout = Rollout(self._rollout.generator, steps, self._rollout.context_level)
 
     def start(self, seed: int, spawn: Spawn) -> tuple[NeuralState, Frame]:
-        """One picture, written to the whole context with zero action, at its pose if it has one."""
-        look = spawn.pose.look if spawn.pose else Look()
-        position = (spawn.pose.x, spawn.pose.y) if spawn.pose else None
+        """One picture, written to the whole context with zero action, at its pose or where it seems to be from."""
+        pose = spawn.pose or self._seems_from(spawn.pixels)
+        look = pose.look if pose else Look()
+        position = (pose.x, pose.y) if pose else None
         state = self._first(seed, 0, look, position, self._space.idle, spawn.pixels)
-        return state, Frame(spawn.pixels, 0, look, spawn.pose)
+        return state, Frame(spawn.pixels, 0, look, pose)
+
+    def _seems_from(self, pixels: np.ndarray) -> Pose | None:
+        """The pose at which the place memory shows what is most like a picture; sought once."""
+        key = pixels.tobytes()
+        if key not in self._found:
+            self._found = {key: localise(self._rollout.generator, self._encode(pixels), self._bounds)}
+        return self._found[key]
 
     def passes(self, state: NeuralState, action: Action) -> Generator[None, None, tuple[NeuralState, Frame]]:
         """Commit what is put off, denoise step by step, decode; pauses after each."""
