@@ -48,7 +48,7 @@ def drift(world: SourceWorld, dreamer: Dreamer, ticks: int, quiet: bool) -> tupl
         state, frame = advance(dream, state, action)
         dream.shed(state)
         pose = frame.pose or pose
-        if tick % EVERY >= EVERY - 1 or tick == 1:  # two neighbours, for motion
+        if tick % EVERY in (EVERY - 1, 0):  # two neighbours, for motion
             true = world.at(Pose(pose.x, pose.y, pose.look))[1].pixels
             if tick % EVERY == 0:
                 moved_true, moved_dream = _change(last_true, true), _change(before, frame.pixels)

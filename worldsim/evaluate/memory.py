@@ -21,7 +21,7 @@ from worldsim.scene import Scene
 from worldsim.source.scene_engine import SceneEngine
 from worldsim.source.source_world import SourceWorld
 
-TURN_TICKS, WALK_TICKS, HALF_TURN_TICKS, BUMP_TICKS = 72, 24, 18, 40
+TURN_TICKS, WALK_TICKS, HALF_TURN_TICKS, BUMP_TICKS = 72, 24, 18, 70
 _VISIBLE = 18  # grey levels by which a thing must change a pixel
 _LEAST_PIXELS = 80
 _REACH = 6  # pixels a thing is looked for around its place

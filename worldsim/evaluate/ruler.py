@@ -23,7 +23,7 @@ _DELTA = (0.03, 0.03, 0.5, 0.5)
 _DOUBT = (0.1, 0.1, 1.5, 1.5)
 _NOISE = 12.0  # of a pixel, in grey levels: what a decoded picture is off by
 _PIXELS_PER_FACT = 40.0  # neighbouring pixels err together
-_BLURS = (8, 8, 4, 4, 2, 1)  # width in pixels, round by round: edges only pull from as far as they are wide
+_BLURS = (8, 8, 4, 4, 2, 2, 1, 1)  # width in pixels, round by round: edges only pull from as far as they are wide
 
 
 class Ruler:
