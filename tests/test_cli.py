@@ -61,13 +61,14 @@ def test_a_killed_recording_replays_up_to_its_last_second(small, tmp_path):
         deadline = time.monotonic() + 60
         while not trace.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
-        begun = time.monotonic()
-        time.sleep(4)
+        time.sleep(3)
+        written = trace.read_text().count('"kind":"tick"')
+        time.sleep(1.5)
         process.send_signal(signal.SIGKILL)
-        played_s = time.monotonic() - begun
     done = tool("replay", str(trace), "--verify", "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["ticks"] >= 20 * (played_s - 1.5) * 0.8
+    # What was in the file a second and a half before the end still is, and more.
+    assert json.loads(done.stdout)["ticks"] > written > 0
 
 
 def test_a_video_is_written(small, tmp_path):
