@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from worldsim.errors import CheckpointError, DataError
-from worldsim.train.run import MODELS, Request, train
+from worldsim.errors import CheckpointError, ConfigError, DataError
+from worldsim.train.run import MODELS, Request, _changed, train
 from worldsim.train.trainer import TrainConfig, Trainer
 
 
@@ -133,3 +133,17 @@ def test_episodes_of_another_scene_are_refused(nonsense_episodes, scene, tmp_pat
     other = replace(scene, title="another")
     with pytest.raises(DataError, match="another version"):
         train(Request("codec", other, tmp_path / "none", nonsense_episodes, quiet=True), TrainConfig(steps=1))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("window=[", "--set window: '\\[' is not YAML"),
+        ("window", "--set wants KEY=VALUE"),
+        ("wndow=8", "--set: wndow is unknown"),
+        ("sink=2", "sink must be 1"),
+    ],
+)
+def test_a_field_that_is_none_is_one_sentence(change, says):
+    with pytest.raises(ConfigError, match=says):
+        _changed(MODELS["tiny"], (change,))

@@ -192,7 +192,7 @@ class _Engine:
         self._show(ticked.frame, ticked, id=message["id"])
         if ticked.anchored:
             self._show(self._session.frame, None)
-            begun = {"frame": "its own last picture", "spawn": "the nearest start"}[self._session.settings.anchor]
+            begun = "its own last picture" if self._session.frame is ticked.frame else "the nearest start"
             _say(self._pipe, "note", text=f"the dream had strayed; begun afresh from {begun}")
         self._due = arrived + message["period_s"]
         self._session.slack(self._left)

@@ -58,10 +58,9 @@ class Latents:
         self.channel_weight = tensors["channel_weight"]
         self._rank, self.world = 0, 1
 
-    def shared(self, rank: int, world: int) -> Latents:
+    def share(self, rank: int, world: int) -> None:
         """Draw for one of several processes from now on: of every batch, each gets its own rows."""
         self._rank, self.world = rank, world
-        return self
 
     def own(self, drawn: Tensor) -> Tensor:
         """This process's rows of what was drawn for all."""

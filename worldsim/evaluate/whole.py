@@ -19,7 +19,6 @@ from worldsim.evaluate.memory import memory
 from worldsim.evaluate.quality import Strip, quality
 from worldsim.source.source_world import SourceWorld
 
-PARTS = ("quality", "control", "memory", "counterfactual", "drift")
 _CONTROL_TICKS, _READINGS = 48, 288
 _EVENTS = 16
 _CONTROL = (

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from worldsim.data.latents import Clips, Latents
+from worldsim.data.latents import Clips
 from worldsim.diffusion.sampler import euler_step
 from worldsim.diffusion.schedule import add_noise, loss_weight
 from worldsim.model.generator import Generator
@@ -30,17 +30,9 @@ class ConsistencyStage(ResamplingStage):
 
     name = "consistency"
 
-    def __init__(
-        self,
-        generator: Generator,
-        teacher: Generator,
-        latents: Latents,
-        batch: int,
-        frames: int,
-        export: Callable[[], None],
-        picture: Callable[[], np.ndarray | None] = lambda: None,
-    ) -> None:
-        super().__init__(generator, latents, batch, frames, export, picture)
+    def __init__(self, generator: Generator, teacher: Generator, *rest: Any) -> None:
+        """rest: as for every stage of the generator, see ForcingStage."""
+        super().__init__(generator, *rest)
         self.teacher = teacher.eval().requires_grad_(False)
         self.averaged: Callable[[], AbstractContextManager[None]] = nullcontext
 

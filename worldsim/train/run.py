@@ -112,7 +112,10 @@ def train(request: Request, config: TrainConfig) -> dict[str, float]:
         )
     among = processes(preset.device)
     if preset.clips % among.world or preset.codec_batch % among.world:
-        raise ConfigError(f"a batch of {preset.clips} clips cannot be shared by {among.world} processes; give --clips")
+        raise ConfigError(
+            f"batches of {preset.clips} clips or {preset.codec_batch} frames cannot be shared evenly by {among.world} "
+            "processes; give another --clips or start another number of them"
+        )
     torch.manual_seed(config.seed)
     codec = _codec(request, base)
     writer = _Writer(request, config, codec, base)
@@ -139,6 +142,7 @@ class _Writer:
         self.generator: Generator | None = None
         self.generator_config: dict[str, Any] = {}
         self.trainer: Trainer | None = None
+        self.taken: tuple[dict[str, Any], ...] = ()  # how parts taken from elsewhere were trained
         self.ticks = 0
         self.latent_range: dict[str, Any] = base.info.latent_range if base else {}
         self._spawns = _spawns(request.scene, base)
@@ -151,7 +155,7 @@ class _Writer:
 
     def __call__(self) -> None:
         request = self._request
-        past = self._base.info.provenance if self._base else ()
+        past = self._base.info.provenance if self._base else self.taken
         if request.resume and past and past[-1].get("stage") == request.stage:
             past = past[:-1]  # the same stage, further
         here = {
@@ -264,7 +268,7 @@ def _generator_stage(
     if not _restore_generator(base, codec, writer):
         built = writer.build(_changed(MODELS[request.model or "default"], request.changes), codec)
         if request.parts_from:
-            _take_parts(built, request.parts_from)
+            writer.taken = _take_parts(built, request.parts_from)
     generator = writer.generator
     assert generator is not None
     if request.stage == "place" and generator.config.place is None:
@@ -273,7 +277,7 @@ def _generator_stage(
     with among.first_alone():  # encodes what is not on disk
         latents = load_latents(codec, mark, request.data, "train", request.scene, request.quiet)
         held_out = load_latents(codec, mark, request.data, "held_out", request.scene, request.quiet)
-    latents.shared(among.rank, among.world)
+    latents.share(among.rank, among.world)
     writer.ticks = len(latents.latents)
     writer.latent_range = to_mapping(measure_range(latents.latents, generator.shape.rows))
     grid = generator.shape.rows, generator.shape.columns
@@ -321,15 +325,21 @@ def _changed(config: GeneratorConfig, changes: tuple[str, ...]) -> GeneratorConf
         key, sign, value = change.partition("=")
         if not sign:
             raise ConfigError(f"--set wants KEY=VALUE, got {change!r}")
-        fields[key] = yaml.safe_load(value)
-    return from_mapping(GeneratorConfig, fields, "--set")
+        try:
+            fields[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {key}: {value!r} is not YAML") from None
+    return from_mapping(GeneratorConfig, fields, "--set:")
 
 
-def _take_parts(generator: Generator, name: str) -> None:
-    """The place memory and odometry of another checkpoint, where it has them in the same size."""
+def _take_parts(generator: Generator, name: str) -> tuple[dict[str, Any], ...]:
+    """The place memory and odometry of another checkpoint, where it has them in the same size. Returns the provenance
+    of all that is taken, the codec included."""
     source = open_checkpoint(name)
+    stages = ("codec", "place", "odometry")
+    provenance = tuple(p for p in source.info.provenance if p.get("stage") in stages)
     if "generator.safetensors" not in source.info.files:
-        return
+        return provenance
     _, other = load_networks(source)
     pairs: list[tuple[torch.nn.Module, torch.nn.Module | None]] = [(generator.odometry, other.odometry)]
     if generator.condition.memory is not None and generator.config.place == other.config.place:
@@ -337,6 +347,7 @@ def _take_parts(generator: Generator, name: str) -> None:
     for own, taken in pairs:
         assert taken is not None  # the same configuration
         own.load_state_dict(taken.state_dict())
+    return provenance
 
 
 def _with_memory(old: Generator, codec: Codec, writer: _Writer) -> Generator:
