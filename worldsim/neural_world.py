@@ -20,7 +20,7 @@ from worldsim.localise import localise
 from worldsim.model.codec import Codec, to_pixels, to_tensor
 from worldsim.model.condition import Condition
 from worldsim.model.generator import Generator as Network
-from worldsim.model.guard import LatentRange
+from worldsim.model.guard import LatentRange, distance
 from worldsim.rollout import Memory, Prepared, Rollout
 from worldsim.scene import Scene
 from worldsim.world import Frame, Moment, Spawn
@@ -55,6 +55,7 @@ class NeuralState(ThinState):
     """The whole state of a dream: its context too, which may still have to be written."""
 
     put: _Put = field(repr=False, compare=False)
+    surprise: float | None = None  # how far the latent lies from what the place memory expected, where it did
 
 
 class NeuralWorld:
@@ -67,6 +68,7 @@ class NeuralWorld:
         """latent_range: of the training frames; without it the dream is never said to have strayed."""
         self._scene = scene
         self._latent_range = latent_range
+        self._watched = latent_range is not None and latent_range.surprise is not None
         self._space = scene.action_space
         self._codec = codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._rollout = Rollout(generator, steps, context_level)
@@ -115,7 +117,9 @@ class NeuralWorld:
         prepared = self._rollout.prepare(self._condition(action, look, position))
         tick = state.tick + 1
         x = yield from self._rollout.denoising(memory, prepared, self._noise(state.seed, tick, 0))
-        made = NeuralState(state.seed, tick, look, position, action, x, _Put(memory, prepared))
+        expected = self._watched and position is not None
+        surprise = float(distance(x, prepared.embedded.guess)) if expected else None
+        made = NeuralState(state.seed, tick, look, position, action, x, _Put(memory, prepared), surprise)
         pose = None if position is None else Pose(*position, look)
         return made, Frame(self._decode(x), tick, look, pose)
 
@@ -126,7 +130,8 @@ class NeuralWorld:
     def strayed(self, state: NeuralState) -> bool:
         """Whether the newest latent's statistics have left the range of the training frames."""
         within = self._latent_range
-        return within is not None and not within.holds(state.latent, self._rollout.generator.shape.rows)
+        rows = self._rollout.generator.shape.rows
+        return within is not None and not within.holds(state.latent, rows, state.surprise)
 
     def shed(self, state: NeuralState) -> None:
         """Keep the context's frames, which neighbouring states share, but not their assembled copy."""

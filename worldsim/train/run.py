@@ -36,7 +36,7 @@ from worldsim.errors import CheckpointError, ConfigError, DataError
 from worldsim.model.codec import Codec, CodecConfig, to_pixels, to_tensor
 from worldsim.model.condition import Condition
 from worldsim.model.generator import Generator, GeneratorConfig
-from worldsim.model.guard import measure_range
+from worldsim.model.guard import LatentRange, distance, measure_range
 from worldsim.model.place import PlaceConfig
 from worldsim.rollout import Course, Rollout, follow
 from worldsim.scene import Scene, scene_hash
@@ -144,7 +144,7 @@ class _Writer:
         self.trainer: Trainer | None = None
         self.taken: tuple[dict[str, Any], ...] = ()  # how parts taken from elsewhere were trained
         self.ticks = 0
-        self.latent_range: dict[str, Any] = base.info.latent_range if base else {}
+        self.measure: Callable[[], LatentRange] | None = None  # of the training frames
         self._spawns = _spawns(request.scene, base)
 
     def build(self, config: GeneratorConfig, codec: Codec) -> Generator:
@@ -176,7 +176,7 @@ class _Writer:
             codec=to_mapping(self._codec.config),
             generator=self.generator_config,
             sampler=self._base.info.sampler if self._base else SamplerConfig(),
-            latent_range=self.latent_range,
+            latent_range=to_mapping(self.measure()) if self.measure else self._base.info.latent_range if self._base else {},
             provenance=(*past, here),
         )
         write_checkpoint(request.folder, info, self._codec, self.generator, self._spawns)
@@ -279,7 +279,7 @@ def _generator_stage(
         held_out = load_latents(codec, mark, request.data, "held_out", request.scene, request.quiet)
     latents.share(among.rank, among.world)
     writer.ticks = len(latents.latents)
-    writer.latent_range = to_mapping(measure_range(latents.latents, generator.shape.rows))
+    writer.measure = lambda: measure_range(latents.latents, generator.shape.rows, _surprises(generator, latents))
     grid = generator.shape.rows, generator.shape.columns
 
     def dream(generator: Generator) -> np.ndarray:
@@ -297,6 +297,21 @@ def _generator_stage(
         )
     kind = {"forcing": ForcingStage, "resampling": ResamplingStage}[request.stage]
     return kind(generator, latents, preset.clips, preset.clip_frames, writer, lambda: dream(generator))
+
+
+def _surprises(generator: Generator, latents: Latents, count: int = 1024) -> torch.Tensor | None:
+    """How far training frames lie from what the place memory expects of their poses: (count,)."""
+    if generator.condition.memory is None:
+        return None
+    rng = np.random.Generator(np.random.Philox(key=9))
+    device = next(generator.parameters()).device
+    found = []
+    for _ in range(count // 64):
+        frames = latents.draw_frames(rng, 64).to(device)
+        with torch.no_grad():
+            expected = generator.condition.recall(frames.condition(torch.ones(len(frames.latents), device=device)))
+        found.append(distance(frames.latents[:, 0], expected).cpu())
+    return torch.cat(found)
 
 
 def _teacher(request: Request, generator: Generator) -> Generator:
