@@ -15,6 +15,7 @@ from worldsim.diffusion.schedule import loss_weight
 from worldsim.model.generator import Generator, GeneratorConfig
 from worldsim.model.place import PlaceConfig
 from worldsim.train.consistency import GRID, ConsistencyStage
+from worldsim.train.dmd import DmdStage
 from worldsim.train.forcing import ForcingStage
 from worldsim.train.odometry import OdometryStage
 from worldsim.train.place import PlaceStage
@@ -57,12 +58,14 @@ def make(name: str, scene, latents: Latents, transitions: Transitions):
         return PlaceStage(model, latents, nothing, batch=4)
     if name == "odometry":
         return OdometryStage(model, latents, transitions, nothing)
+    if name == "dmd":
+        return DmdStage(model, copy.deepcopy(model), latents, 2, 5, nothing)
     if name == "consistency":
         return ConsistencyStage(model, copy.deepcopy(model), latents, 2, 5, nothing)
     return {"forcing": ForcingStage, "resampling": ResamplingStage}[name](model, latents, 2, 5, nothing)
 
 
-@pytest.mark.parametrize("name", ["place", "odometry", "forcing", "resampling", "consistency"])
+@pytest.mark.parametrize("name", ["place", "odometry", "forcing", "resampling", "consistency", "dmd"])
 def test_two_steps_saved_and_resumed_equal_four(name, scene, latents, transitions, tmp_path):
     config = TrainConfig(steps=4, warmup_steps=2)
 
@@ -117,6 +120,23 @@ def test_only_the_last_pair_tells_a_student_that_is_off_by_as_much_everywhere(sc
     level = levels[-1]  # the student's own, after the target's
     last = (level * GRID).round() == 1
     assert loss == pytest.approx(float((0.25 * last * loss_weight(level)).mean()), abs=1e-6)
+
+
+def test_a_critic_equal_to_its_teacher_moves_nothing(scene, latents, transitions):
+    stage = make("dmd", scene, latents, transitions)
+    stage.teacher.clip = stage.critic.clip = always(latents, off=0.2)
+    stage.generator.clip = always(latents)
+    (loss, numbers), _ = clip_loss(stage, latents)
+    assert numbers["matching"] == 0 and numbers["truth"] == 0 and loss == pytest.approx(numbers["critic"])
+
+
+def test_a_student_is_pulled_to_where_the_teacher_goes_and_its_critic_does_not(scene, latents, transitions):
+    """The critic knows the student exactly; the teacher lies 0.2 above: that is the way and the size of the pull."""
+    stage = make("dmd", scene, latents, transitions)
+    stage.teacher.clip = always(latents, off=0.2)
+    stage.generator.clip = stage.critic.clip = always(latents)
+    (_, numbers), _ = clip_loss(stage, latents)
+    assert numbers["matching"] == pytest.approx(0.5 * 0.2**2, rel=1e-3) and numbers["critic"] == 0
 
 
 def test_a_place_known_by_heart_has_no_loss(scene, latents, transitions):

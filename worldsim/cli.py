@@ -146,7 +146,7 @@ def _collect(args: argparse.Namespace) -> int:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_train)
-    parser.add_argument("stage", choices=("codec", "place", "odometry", "forcing", "resampling", "consistency"))
+    parser.add_argument("stage", choices=("codec", "place", "odometry", "forcing", "resampling", "consistency", "dmd"))
     parser.add_argument("scene", help="a scene's name or file")
     parser.add_argument("--preset", choices=("cpu", "gpu"), default="cpu")
     parser.add_argument("--model", choices=("default", "tiny"), help="size of a new generator (default: default)")

@@ -50,9 +50,9 @@ class ConsistencyStage(ResamplingStage):
             taught, _ = self.teacher.clip(clean, history_level, x, level, condition)
             ahead = euler_step(x, taught, level[..., None, None], lower[..., None, None])
             with self.averaged():
-                target, _ = self.model.clip(clean, history_level, ahead, lower, condition)
+                target, _ = self.generator.clip(clean, history_level, ahead, lower, condition)
             target = torch.where(lower[..., None, None] > 0, target, ahead)
-        made, _ = self.model.clip(clean, history_level, x, level, condition)
+        made, _ = self.generator.clip(clean, history_level, x, level, condition)
         error = self._frame_error(made, target)
         return (error * loss_weight(level)).mean(), {
             "consistency": float(error.detach().mean()),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from worldsim.data.latents import Clips, Latents
 from worldsim.diffusion.schedule import add_noise, draw_levels, loss_weight
@@ -37,12 +37,14 @@ class ForcingStage:
         export: Callable[[], None],
         picture: Callable[[], np.ndarray | None] = lambda: None,
     ) -> None:
-        self.model, self._latents, self._batch, self._frames = generator, latents, batch, frames
+        self.generator, self._latents, self._batch, self._frames = generator, latents, batch, frames
         self._export, self._picture = export, picture
-        generator.requires_grad_(True)
-        generator.odometry.requires_grad_(False)  # a stage of its own, as is the place memory
-        if generator.condition.memory is not None:
-            generator.condition.memory.requires_grad_(False)
+        train_trunk(generator)
+
+    @property
+    def model(self) -> nn.Module:
+        """All that is trained."""
+        return self.generator
 
     def loss(self, step_seed: int, step: int) -> tuple[Tensor, dict[str, float]]:
         rng = np.random.Generator(np.random.Philox(key=step_seed))
@@ -52,7 +54,7 @@ class ForcingStage:
 
     @property
     def _device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        return next(self.generator.parameters()).device
 
     def _noise(self, like: Tensor, generator: torch.Generator) -> Tensor:
         """Drawn on the CPU whatever the device, and for all processes, so that a step is the same everywhere."""
@@ -69,7 +71,7 @@ class ForcingStage:
         """The clips' loss from `history` (B, 1 + T, N, C), true or dreamed, with the place loss where the network has
         no place memory."""
         denoise, numbers = self.clip_loss(clips, history, generator)
-        if self.model.condition.memory is not None:
+        if self.generator.condition.memory is not None:
             return denoise, numbers
         place = self.place_loss(rng, generator)
         return denoise + PLACE_WEIGHT * place, numbers | {"place": float(place.detach())}
@@ -86,7 +88,7 @@ class ForcingStage:
         level = self._latents.own(draw_levels((self._in_all(batch), count - 2), generator, pure=0.4)).to(self._device)
         noisy = add_noise(truth, self._noise(truth, generator), level[..., None, None])
         posed = self._posed(batch, generator)
-        made, seen = self.model.clip(clean, history_level, noisy, level, clips.condition(posed))
+        made, seen = self.generator.clip(clean, history_level, noisy, level, clips.condition(posed))
         frame_error = self._frame_error(made, truth)
         denoise = (frame_error * loss_weight(level)).mean()
         again = (self._frame_error(seen, clips.latents) * loss_weight(history_level) * (history_level > 0.2)).mean()
@@ -103,8 +105,8 @@ class ForcingStage:
         truth = frames.latents[:, 0]
         level = self._latents.own(draw_levels((self._in_all(len(truth)),), generator, pure=0.7)).to(self._device)
         x = add_noise(truth, self._noise(truth, generator), level[:, None, None])
-        embedded = self.model.condition.embed(frames.condition(torch.ones(len(truth), device=self._device)))
-        made = self.model.denoise(x, self.model.modulate(embedded, level), embedded, None).latent
+        embedded = self.generator.condition.embed(frames.condition(torch.ones(len(truth), device=self._device)))
+        made = self.generator.denoise(x, self.generator.modulate(embedded, level), embedded, None).latent
         return (self._frame_error(made[:, None], truth[:, None])[:, 0] * loss_weight(level)).mean()
 
     def _posed(self, batch: int, generator: torch.Generator) -> Tensor:
@@ -121,6 +123,14 @@ class ForcingStage:
 
     def export(self) -> None:
         self._export()
+
+
+def train_trunk(generator: Generator) -> None:
+    """Let all be trained but odometry and the place memory, which have stages of their own."""
+    generator.requires_grad_(True)
+    generator.odometry.requires_grad_(False)
+    if generator.condition.memory is not None:
+        generator.condition.memory.requires_grad_(False)
 
 
 def history_levels(batch: int, count: int, generator: torch.Generator) -> Tensor:

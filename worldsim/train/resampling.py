@@ -43,7 +43,7 @@ class ResamplingStage(ForcingStage):
         Each clip draws its own level of partly noised truth, logit-normal and leaning to noise: low levels drift in
         quality, high ones in content.
         """
-        rollout = Rollout(self.model, 1, CONTEXT_LEVEL)
+        rollout = Rollout(self.generator, 1, CONTEXT_LEVEL)
         batch, count = clips.latents.shape[:2]
         whole = self._in_all(batch)
         level = torch.sigmoid(torch.randn(whole, generator=generator) + 1.0)
@@ -62,8 +62,8 @@ class ResamplingStage(ForcingStage):
                 memory = rollout.begin(frames[1], prepared, noise())
                 continue
             x = add_noise(clips.latents[:, i], noise(), level[:, None, None])
-            modulated = self.model.modulate(prepared.embedded, level)
-            made = self.model.denoise(x, modulated, prepared.embedded, memory.assembled).latent.float()
+            modulated = self.generator.modulate(prepared.embedded, level)
+            made = self.generator.denoise(x, modulated, prepared.embedded, memory.assembled).latent.float()
             frames.append(made)
             if i < count - 1:
                 memory = rollout.commit(memory, made, prepared, noise())

@@ -42,6 +42,7 @@ from worldsim.rollout import Course, Rollout, follow
 from worldsim.scene import Scene, scene_hash
 from worldsim.train.codec import CodecStage
 from worldsim.train.consistency import ConsistencyStage
+from worldsim.train.dmd import DmdStage
 from worldsim.train.forcing import ForcingStage
 from worldsim.train.odometry import TRANSITIONS, OdometryStage
 from worldsim.train.parallel import Alone, processes
@@ -124,7 +125,7 @@ def train(request: Request, config: TrainConfig) -> dict[str, float]:
     else:
         stage = _generator_stage(request, preset, codec, base, writer, among)
     config = replace(config, bf16=preset.bf16, device=preset.device)
-    if isinstance(stage, ConsistencyStage):  # what it matches is finer than bfloat16 resolves
+    if isinstance(stage, ConsistencyStage | DmdStage):  # what they match is finer than bfloat16 resolves
         config = replace(config, bf16=False, ema=0.99)
     folder = request.folder / request.stage
     trainer = Trainer(stage, config, folder, request.resume, request.quiet, among)
@@ -290,11 +291,10 @@ def _generator_stage(
     if request.stage == "place":
         recalled = lambda: place_picture(generator, codec, held_out, grid)  # noqa: E731
         return PlaceStage(generator, latents, writer, recalled)
-    if request.stage == "consistency":
+    if request.stage in ("consistency", "dmd"):
+        distil = {"consistency": ConsistencyStage, "dmd": DmdStage}[request.stage]
         teacher = _teacher(request, generator).to(preset.device)
-        return ConsistencyStage(
-            generator, teacher, latents, preset.clips, preset.clip_frames, writer, lambda: dream(generator)
-        )
+        return distil(generator, teacher, latents, preset.clips, preset.clip_frames, writer, lambda: dream(generator))
     kind = {"forcing": ForcingStage, "resampling": ResamplingStage}[request.stage]
     return kind(generator, latents, preset.clips, preset.clip_frames, writer, lambda: dream(generator))
 
@@ -315,7 +315,7 @@ def _surprises(generator: Generator, latents: Latents, count: int = 1024) -> tor
 
 
 def _teacher(request: Request, generator: Generator) -> Generator:
-    """What the consistency stage began with, kept beside its state so that a resumed run has the same teacher."""
+    """What a stage that distils began with, kept beside its state so that a resumed run has the same teacher."""
     path = request.folder / request.stage / "teacher.safetensors"
     if not (request.resume and path.exists()):
         path.parent.mkdir(parents=True, exist_ok=True)

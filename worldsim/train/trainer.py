@@ -83,7 +83,7 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         stage.model.to(config.device)
         self._params = {n: p for n, p in stage.model.named_parameters() if p.requires_grad}
-        inside = {n for n, p in self._params.items() if config.muon_lr and p.ndim == 2 and not n.startswith(_OUTSIDE)}
+        inside = {n for n, p in self._params.items() if config.muon_lr and p.ndim == 2 and not _is_outside(n)}
         hidden = [p for n, p in self._params.items() if n in inside]
         rest = [p for n, p in self._params.items() if n not in inside]
         self._optimisers: list[torch.optim.Optimizer] = [
@@ -251,6 +251,10 @@ class swapped_weights:
 
 # Matrices that are no hidden layers: first and last layers learn better under AdamW than under Muon.
 _OUTSIDE = ("token_in", "token_out", "condition", "odometry")
+
+
+def _is_outside(name: str) -> bool:
+    return any(part.startswith(_OUTSIDE) for part in name.split("."))
 
 
 def step_seed(seed: int, step: int) -> int:
