@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
+os.environ["WORLDSIM_CACHE"] = tempfile.mkdtemp(prefix="worldsim-test-cache-")  # what is measured here stays here
 ROOT = Path(__file__).parent.parent
 
 
@@ -75,7 +77,7 @@ def make_checkpoint(folder: Path, seed: int) -> Path:
 def played(checkpoint_folder):
     from worldsim.loader import open_played
 
-    return open_played(str(checkpoint_folder), threads=1)
+    return open_played(str(checkpoint_folder), threads=1, backend="eager")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ LAYERS = [
     {"world", "trace", "machine"},
     {"kernels", "video"},
     {"model", "diffusion", "source", "player", "checkpoint", "speculation"},
-    {"rollout", "actions", "data", "localise"},
+    {"rollout", "actions", "data", "localise", "backends"},
     {"baselines"},
     {"neural_world", "session"},
     {"loader", "headless"},

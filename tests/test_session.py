@@ -107,7 +107,7 @@ def test_a_swap_in_the_same_scene_keeps_the_place_and_can_be_rewound(make, other
     session = make()
     before = digests(session, some_actions[:20])
     pose = session.frame.pose
-    other = open_played(str(other_folder), threads=1)
+    other = open_played(str(other_folder), threads=1, backend="eager")
     spawn = find_spawn(str(other_folder), None)
     session.swap(other, spawn, note_for(str(other_folder), spawn))
     assert session.tick == 20 and session.frame.pose == pose
@@ -125,7 +125,7 @@ def play_everything(session: Session, other_folder, some_actions, path) -> list[
     made += digests(session, some_actions[20:30])
     session.rewind(22)
     made += digests(session, some_actions[30:36])
-    other = open_played(str(other_folder), threads=1)
+    other = open_played(str(other_folder), threads=1, backend="eager")
     spawn = find_spawn(str(other_folder), None)
     session.swap(other, spawn, note_for(str(other_folder), spawn))
     made += digests(session, some_actions[36:44])
@@ -192,7 +192,7 @@ def test_a_trace_of_another_version_of_a_checkpoint_is_refused(make, some_action
 
 def swap(session: Session, folder) -> None:
     spawn = find_spawn(str(folder), None)
-    session.swap(open_played(str(folder), threads=1), spawn, note_for(str(folder), spawn))
+    session.swap(open_played(str(folder), threads=1, backend="eager"), spawn, note_for(str(folder), spawn))
 
 
 def replays(session: Session, path) -> bool:
@@ -264,7 +264,7 @@ def straying(checkpoint_folder, tmp_path):
 def test_a_strayed_dream_is_begun_afresh_and_replays(straying, some_actions, tmp_path, anchor):
     spawn = find_spawn(str(straying), "a")
     settings = SessionSettings("2", seed=7, spawn_note=note_for(str(straying), spawn), anchor=anchor)
-    session = Session(open_played(str(straying), threads=1), spawn, settings)
+    session = Session(open_played(str(straying), threads=1, backend="eager"), spawn, settings)
     before = session.advance(some_actions[0])
     session.record(tmp_path / "late.jsonl")
     anchored = []

@@ -35,6 +35,7 @@ class EngineSettings:
     steps: int | None = None
     speculate: str = "auto"
     threads: int | None = None
+    backend: str = "auto"
     record: str | None = None
     replay: str | None = None
     anchor: str = "frame"
@@ -137,7 +138,9 @@ class _Engine:
         self._loading: str | None = None
         self._replay: Any = None
         self._prelude = 0
-        played = open_played(settings.checkpoint, settings.steps, settings.threads)
+        played = open_played(
+            settings.checkpoint, settings.steps, settings.threads, settings.backend, beside_window=True
+        )
         spawn = find_spawn(settings.checkpoint, settings.spawn)
         note = note_for(settings.checkpoint, spawn)
         wanted = SessionSettings(settings.speculate, seed=settings.seed, spawn_note=note, anchor=settings.anchor)
@@ -275,11 +278,10 @@ class _Engine:
 
     def _end_replay(self, text: str, id: int | None = None) -> None:
         """Back to the session, and to its numerics."""
-        from worldsim.machine import adopt
+        from worldsim.machine import use_threads
 
         self._replay = None
-        numerics = self._session.played.numerics
-        adopt(numerics, numerics)
+        use_threads(self._session.played.numerics)
         _say(self._pipe, "note", text=text)
         self._show(self._session.frame, None, id)
 
@@ -290,14 +292,17 @@ class _Engine:
         self._loading = name
         _say(self._pipe, "note", text=f"loading {name}")
 
-        home = self._session.home
+        home, settings = self._session.home, self._settings
+        bits = home.played.numerics  # as the world that plays: measuring now would measure beside it
+        backend = bits["backend"].split(" ")[0] if "torch" in bits else settings.backend
+        threads = bits["threads"] if "torch" in bits else settings.threads
 
         def work() -> None:
             from worldsim.loader import open_played, spawn_after_swap
 
             try:
                 spawn, note = spawn_after_swap(name, home)
-                self._loaded.append((open_played(name, None, self._settings.threads), spawn, note))
+                self._loaded.append((open_played(name, None, threads, backend, beside_window=True), spawn, note))
             except Exception as error:  # whatever is wrong with it, the session goes on
                 self._loaded.append(error)
 

@@ -11,7 +11,7 @@ from worldsim.camera import Look, Pose
 from worldsim.checkpoint import load_networks, open_checkpoint
 from worldsim.config import from_mapping
 from worldsim.errors import SpawnError, TraceError, nearest
-from worldsim.machine import numerics, play_threads
+from worldsim.machine import numerics
 from worldsim.scene import Scene, load_scene, scene_hash
 from worldsim.session import Home, Played
 from worldsim.trace import decode_picture, encode_picture
@@ -20,25 +20,28 @@ from worldsim.world import Spawn
 SOURCE = "source:"  # prefix of the name under which a trace knows the true engine of a scene
 
 
-def open_played(name: str, steps: int | None = None, threads: int | None = None) -> Played:
-    """A world by the name of a checkpoint, its path, or `source:SCENE`. Raises WorldsimError."""
+def open_played(
+    name: str, steps: int | None = None, threads: int | None = None, backend: str = "auto", beside_window: bool = False
+) -> Played:
+    """A world by the name of a checkpoint, its path, or `source:SCENE`; threads and back end as `backends.choose` has
+    it. Raises WorldsimError."""
     if name.startswith(SOURCE):
         return _open_source(name[len(SOURCE) :])
-    import torch
-
+    from worldsim.backends import choose
     from worldsim.model.guard import LatentRange
     from worldsim.neural_world import NeuralWorld
 
     checkpoint = open_checkpoint(name)
-    torch.set_num_threads(threads or play_threads())
     codec, generator = load_networks(checkpoint)
+    choice, networks = choose(backend, threads, codec, generator, checkpoint.sha256, beside_window)
     sampler = checkpoint.info.sampler
     steps = steps or sampler.steps
     known = checkpoint.info.latent_range
     within = from_mapping(LatentRange, known, f"{checkpoint.path}: latent_range") if known else None
-    world = NeuralWorld(checkpoint.scene, codec, generator, steps, sampler.context_level, within)
+    world = NeuralWorld(checkpoint.scene, networks, steps, sampler.context_level, within)
     spawns = tuple(checkpoint.spawn(entry.name) for entry in checkpoint.info.spawns)
-    return Played(world, name, checkpoint.sha256, checkpoint.info.scene_sha256, steps, numerics(), spawns)
+    bits = numerics(networks.backend, choice.threads)
+    return Played(world, name, checkpoint.sha256, checkpoint.info.scene_sha256, steps, bits, spawns)
 
 
 def find_spawn(name: str, spawn: str | None) -> Spawn:

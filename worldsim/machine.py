@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+BACKENDS = ("eager", "compile", "openvino", "auto")
+"""What can run the networks: plain torch, torch.compile, OpenVINO; or whichever is the fastest here."""
 
 
 def cores() -> int:
@@ -21,29 +25,39 @@ def play_threads(spare: int = 0) -> int:
     return max(1, min(4, cores() - spare))
 
 
-def numerics() -> dict[str, Any]:
+def numerics(backend: str, threads: int) -> dict[str, Any]:
     """All that decides which bits a dream comes out with: a replay adopts it, or says that it cannot."""
     import torch
 
     return {
         "torch": str(torch.__version__),
         "numpy": np.__version__,
-        "backend": "eager",
+        "backend": backend,
         "device": "cpu",
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
         "machine": platform.machine(),
-        "threads": torch.get_num_threads(),
+        "threads": threads,
     }
 
 
-def adopt(wanted: dict[str, Any], own: dict[str, Any]) -> str | None:
-    """Take over a trace's numerics in place of one's own. Returns None, or in words what could not be taken over."""
-    if own.get("backend") == "eager":
+def use_threads(own: dict[str, Any]) -> None:
+    """Give torch the threads of a world with such numerics. Beside another back end it keeps to one: two kinds of
+    threads on the same cores, of which torch's spin, would slow each other."""
+    if "torch" in own:
         import torch
 
-        threads = wanted.get("threads")
-        if isinstance(threads, int) and 1 <= threads <= 1024:
-            torch.set_num_threads(threads)
-        own = numerics()
+        torch.set_num_threads(own["threads"] if own["backend"] in ("eager", "compile") else 1)
+
+
+def differences(wanted: dict[str, Any], own: dict[str, Any]) -> str | None:
+    """In words, what of a trace's numerics could not be taken over; None if all could."""
     different = [f"{k} {wanted.get(k)} there, {own[k]} here" for k in own if wanted.get(k) != own[k]]
     return "; ".join(different) or None
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept between starts: $WORLDSIM_CACHE, else worldsim in the user's cache."""
+    own = os.environ.get("WORLDSIM_CACHE")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "worldsim"

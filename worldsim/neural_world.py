@@ -17,10 +17,11 @@ from torch import Tensor
 from worldsim.action import Action
 from worldsim.camera import Look, Pose
 from worldsim.localise import localise
-from worldsim.model.codec import Codec, to_pixels, to_tensor
+from worldsim.model.codec import to_tensor
 from worldsim.model.condition import Condition
-from worldsim.model.generator import Generator as Network
+from worldsim.model.generator import Generator as Weights
 from worldsim.model.guard import LatentRange, distance
+from worldsim.model.networks import Networks, eager
 from worldsim.rollout import Memory, Prepared, Rollout
 from worldsim.scene import Scene
 from worldsim.world import Frame, Moment, Spawn
@@ -62,7 +63,7 @@ class NeuralWorld:
     """Plays one checkpoint's networks on the CPU, batch 1, fixed shapes."""
 
     def __init__(
-        self, scene: Scene, codec: Codec, generator: Network, steps: int, context_level: float,
+        self, scene: Scene, networks: Networks, steps: int, context_level: float,
         latent_range: LatentRange | None = None,
     ) -> None:  # fmt: skip
         """latent_range: of the training frames; without it the dream is never said to have strayed."""
@@ -70,8 +71,8 @@ class NeuralWorld:
         self._latent_range = latent_range
         self._watched = latent_range is not None and latent_range.surprise is not None
         self._space = scene.action_space
-        self._codec = codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._rollout = Rollout(generator, steps, context_level)
+        self._networks = networks
+        self._rollout = Rollout(networks.network, steps, context_level)
         self._bounds = scene.source.bounds
         self._found: dict[bytes, Pose | None] = {}
 
@@ -84,12 +85,17 @@ class NeuralWorld:
         return len(self._rollout.levels)
 
     @property
-    def generator(self) -> Network:
-        return self._rollout.generator
+    def generator(self) -> Weights:
+        return self._networks.generator
+
+    def in_plain_torch(self) -> NeuralWorld:
+        """The same world, run by torch itself: whose operations can be counted."""
+        networks = eager(self._networks.codec, self.generator)
+        return NeuralWorld(self._scene, networks, self.steps, self._rollout.context_level)
 
     def set_steps(self, steps: int) -> None:
         """Denoising passes a frame from now on."""
-        self._rollout = Rollout(self._rollout.generator, steps, self._rollout.context_level)
+        self._rollout = Rollout(self._networks.network, steps, self._rollout.context_level)
 
     def start(self, seed: int, spawn: Spawn) -> tuple[NeuralState, Frame]:
         """One picture, written to the whole context with zero action, at its pose or where it seems to be from."""
@@ -103,7 +109,7 @@ class NeuralWorld:
         """The pose at which the place memory shows what is most like a picture; sought once."""
         key = pixels.tobytes()
         if key not in self._found:
-            self._found = {key: localise(self._rollout.generator, self._encode(pixels), self._bounds)}
+            self._found = {key: localise(self.generator, self._encode(pixels), self._bounds)}
         return self._found[key]
 
     def passes(self, state: NeuralState, action: Action) -> Generator[None, None, tuple[NeuralState, Frame]]:
@@ -121,7 +127,7 @@ class NeuralWorld:
         surprise = float(distance(x, prepared.embedded.guess)) if expected else None
         made = NeuralState(state.seed, tick, look, position, action, x, _Put(memory, prepared), surprise)
         pose = None if position is None else Pose(*position, look)
-        return made, Frame(self._decode(x), tick, look, pose)
+        return made, Frame(self._networks.decode(x).numpy(), tick, look, pose)
 
     def settle(self, state: NeuralState) -> None:
         """Write the newest frame's keys and values now rather than at the start of the next tick."""
@@ -130,7 +136,7 @@ class NeuralWorld:
     def strayed(self, state: NeuralState) -> bool:
         """Whether the newest latent's statistics have left the range of the training frames."""
         within = self._latent_range
-        rows = self._rollout.generator.shape.rows
+        rows = self.generator.shape.rows
         return within is not None and not within.holds(state.latent, rows, state.surprise)
 
     def shed(self, state: NeuralState) -> None:
@@ -140,7 +146,7 @@ class NeuralWorld:
 
     def enter(self, seed: int, moments: list[Moment]) -> NeuralState:
         """Re-encode the last frames and cache them afresh (LongLive's KV re-cache): the first fills the context."""
-        window = self._rollout.generator.config.window
+        window = self.generator.config.window
         moments = moments[-window:]
         first, *rest = moments
         state = self._first(
@@ -206,7 +212,7 @@ class NeuralWorld:
 
     def _noise(self, seed: int, tick: int, step: int) -> Tensor:
         """Standard normal (1, N, C), a function of its arguments alone."""
-        shape = self._rollout.generator.shape
+        shape = self.generator.shape
         philox = np.random.Philox(key=seed & (2**64 - 1), counter=[0, 0, step, tick])
         size = 1, shape.rows * shape.columns, shape.channels
         return torch.from_numpy(np.random.Generator(philox).standard_normal(size, dtype=np.float32))
@@ -214,13 +220,7 @@ class NeuralWorld:
     @torch.no_grad()
     def _encode(self, pixels: np.ndarray) -> Tensor:
         frames = to_tensor(pixels[None].copy()).contiguous(memory_format=torch.channels_last)
-        return self._codec.encode(frames).flatten(2).transpose(1, 2)
-
-    @torch.no_grad()
-    def _decode(self, latent: Tensor) -> np.ndarray:
-        shape = self._rollout.generator.shape
-        grid = latent.transpose(1, 2).unflatten(2, (shape.rows, shape.columns))
-        return to_pixels(self._codec.decode(grid.contiguous(memory_format=torch.channels_last))[0])
+        return self._networks.codec.encode(frames).flatten(2).transpose(1, 2)
 
 
 def _place(frame: Frame) -> tuple[float, float] | None:

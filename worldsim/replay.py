@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from worldsim.errors import TraceError
+from worldsim.errors import ConfigError, TraceError
 from worldsim.loader import open_played, spawn_of_note
-from worldsim.machine import adopt
+from worldsim.machine import BACKENDS, differences
 from worldsim.session import Played, Session, SessionSettings
 from worldsim.trace import Record, Trace, decode_picture
 from worldsim.world import Frame
@@ -36,10 +37,8 @@ class Replay:
         header = trace.header
         self._where, self._records, self._next = where, trace.records, 0
         self._worlds: dict[tuple[str, str, int], Played] = {}
-        threads = header.numerics.get("threads")
-        self._threads = threads if isinstance(threads, int) and 1 <= threads <= 1024 else None
-        played = self._open(header.checkpoint, header.checkpoint_sha256, header.steps)
-        self.incomparable = adopt(header.numerics, played.numerics)
+        played = self._open(header.checkpoint, header.checkpoint_sha256, header.steps, header.numerics)
+        self.incomparable = differences(header.numerics, played.numerics)
         spawn = spawn_of_note(header.checkpoint, header.spawn, f"{where}, line 1")
         settings = SessionSettings("off", seed=header.seed, spawn_note=header.spawn, anchor="off")
         self.session = Session(played, spawn, settings)
@@ -84,14 +83,22 @@ class Replay:
         if record.kind == "reset":
             spawn = spawn_of_note(session.played.checkpoint, data["spawn"], where)
             return session.reset(int(data["seed"]), spawn, data["spawn"])
-        played = self._open(str(data["checkpoint"]), str(data["sha256"]), int(data["steps"]))
+        bits = data.get("numerics") or self.session.played.numerics
+        played = self._open(str(data["checkpoint"]), str(data["sha256"]), int(data["steps"]), bits)
         spawn = spawn_of_note(data["checkpoint"], data["spawn"], where)
         return session.swap(played, spawn, data["spawn"], int(data["moments"]))
 
-    def _open(self, name: str, sha256: str, steps: int) -> Played:
+    def _open(self, name: str, sha256: str, steps: int, bits: dict[str, Any]) -> Played:
+        """A world as it was recorded, with the back end and threads of its numerics where they can be had."""
         key = name, sha256, steps
         if key not in self._worlds:
-            played = open_played(name, steps or None, self._threads)
+            count, kind = bits.get("threads"), str(bits.get("backend")).split(" ")[0]
+            threads = count if isinstance(count, int) and 1 <= count <= 1024 else 1
+            backend = kind if kind in BACKENDS and kind != "auto" else "eager"
+            try:
+                played = open_played(name, steps or None, threads, backend)
+            except ConfigError:  # not installed here: the bits will differ, the pictures hardly
+                played = open_played(name, steps or None, threads, "eager")
             if played.sha256 != sha256:
                 raise TraceError(
                     f"{self._where} was recorded with another version of {name} (SHA-256 {sha256[:12]}..., here "

@@ -15,8 +15,9 @@ from worldsim.diffusion.sampler import sampling, step_levels
 from worldsim.diffusion.schedule import CONTEXT_LEVEL, add_noise
 from worldsim.model.condition import Condition, Embedded
 from worldsim.model.context import Context
-from worldsim.model.generator import Generator, Modulated, Pass
+from worldsim.model.generator import Modulated, Pass
 from worldsim.model.layers import RotarySplit
+from worldsim.model.networks import Network
 from worldsim.world import finish
 
 PausedPasses = Paused[None, None, Tensor]
@@ -54,7 +55,7 @@ class Prepared:
 class Rollout:
     """Next frames of a generator at a fixed number of steps. All methods run without gradient and are pure."""
 
-    def __init__(self, generator: Generator, steps: int, context_level: float = CONTEXT_LEVEL) -> None:
+    def __init__(self, generator: Network, steps: int, context_level: float = CONTEXT_LEVEL) -> None:
         self.generator = generator
         self.levels = step_levels(steps)
         self.context_level = context_level
@@ -62,12 +63,10 @@ class Rollout:
     @torch.no_grad()
     def prepare(self, condition: Condition) -> Prepared:
         """All that a tick's passes need of the condition (B frames), in one product for all noise levels."""
-        embedded = self.generator.condition.embed(condition)
+        embedded = self.generator.embed(condition)
         frames, levels = len(embedded.vector), (*self.levels, self.context_level)
-        every = Embedded(*(t.repeat(len(levels), *[1] * (t.ndim - 1)) for t in embedded.parts()))
-        made = self.generator.modulate(
-            every, torch.tensor(levels, device=embedded.vector.device).repeat_interleave(frames)
-        )
+        level = torch.tensor(levels, device=embedded.vector.device).repeat_interleave(frames)
+        made = self.generator.modulate(embedded.vector.repeat(len(levels), 1), level)
         rows = [slice(i * frames, (i + 1) * frames) for i in range(len(levels))]
         parts = [Modulated(made.level[r], made.blocks[:, r], made.final[r]) for r in rows]
         return Prepared(embedded, dict(zip(self.levels, parts, strict=False)), parts[-1])
@@ -81,7 +80,7 @@ class Rollout:
     @torch.no_grad()
     def displacement(self, action: Tensor, position: Tensor, yaw: Tensor) -> Tensor:
         """How far the action carries the player, in metres (B, 2), as the network believes."""
-        return self.generator.odometry(action, position, yaw)
+        return self.generator.displacement(action, position, yaw)
 
     def denoising(self, memory: Memory, prepared: Prepared, noise: Tensor) -> PausedPasses:
         """The next frame's clean latent (B, N, C) from pure noise, pausing after each pass."""

@@ -265,7 +265,7 @@ class Session:
         kept = played.scene_sha256 == self.played.scene_sha256
         past = [Moment(p.frame, p.action) for p in list(self._past)[-min(moments, ENTER_TICKS) :]]
         data = {"tick": self.tick, "checkpoint": played.checkpoint, "sha256": played.sha256, "steps": played.steps,
-                "spawn": note, "moments": len(past)}  # fmt: skip
+                "spawn": note, "moments": len(past), "numerics": played.numerics}  # fmt: skip
         self.home = Home(played, spawn, note)
         if kept:
             state, last = played.world.enter(self.settings.seed, past), self._past[-1]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from worldsim.cli import report
+from worldsim.machine import BACKENDS
 
 
 def add_arguments(parser: argparse.ArgumentParser, whole: Callable[..., Any]) -> None:
@@ -16,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser, whole: Callable[..., Any]) ->
     parser.add_argument("--ticks", type=whole(1), default=300)
     parser.add_argument("--steps", type=int, help="denoising passes (default: the checkpoint's)")
     parser.add_argument("--threads", type=whole(1, 256))
+    parser.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs the networks")
     parser.add_argument("--seed", type=whole(0), default=0)
     parser.add_argument("--baselines", action="store_true", help="time other ways to make a frame in the same run")
 
@@ -29,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.steps:
         step_levels(args.steps)
-    played = open_played(args.checkpoint, args.steps, args.threads)
+    played = open_played(args.checkpoint, args.steps, args.threads, args.backend)
     world = played.world
     spawn = find_spawn(args.checkpoint, spawn_for(args.checkpoint, None, "human", world.scene, args.seed))
     parts, gflop, params = _parts(world, spawn)
@@ -56,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
         "frame": [frame.width, frame.height],
         "steps": played.steps,
         "threads": played.numerics["threads"],
+        "backend": played.numerics["backend"],
         "draft": drafts,
         "seconds": plain["seconds"],
     }
@@ -64,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     text = "\n".join(
         [
             f"{args.checkpoint}: {figures['fps']} frames a second, {frame.width}x{frame.height}, {played.steps} steps, "
-            f"{figures['threads']} threads",
+            f"{figures['threads']} threads, {figures['backend']}",
             f"tick p50 {plain['tick_ms']['p50']} ms, p99 {plain['tick_ms']['p99']} ms",
             f"denoise {parts['denoise_ms']} ms, commit {parts['commit_ms']} ms, decode {parts['decode_ms']} ms",
             f"{gflop:.2f} GFLOP a tick, {params / 1e6:.2f} M parameters; {rate:.0f} GFLOP a second, "
@@ -152,9 +155,11 @@ def _parts(world: Any, spawn: Any, repeats: int = 30) -> tuple[dict[str, float],
         times["denoise_ms"].append(denoised - begun)
         times["decode_ms"].append(decoded - denoised)
         times["commit_ms"].append(time.perf_counter() - decoded)
+    plain = world.in_plain_torch()
+    state, _ = plain.start(0, spawn)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        after, _ = advance(world, state, idle)
-        world.settle(after)
+        after, _ = advance(plain, state, idle)
+        plain.settle(after)
     parts = {name: round(statistics.median(values) * 1e3, 3) for name, values in times.items()}
     params = sum(p.numel() for p in world.generator.parameters())
     return parts, counter.get_total_flops() / 1e9, params

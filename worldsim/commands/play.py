@@ -11,6 +11,7 @@ from typing import Any
 
 from worldsim.cli import report
 from worldsim.errors import ConfigError, DisplayError
+from worldsim.machine import BACKENDS
 
 _DEFAULT_TICKS = 600  # of a headless run that names none: half a minute
 
@@ -34,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser, whole: Callable[..., Any], nu
     parser.add_argument("--replay", type=Path, metavar="FILE", help="play a recorded trace")
     parser.add_argument("--video", type=Path, metavar="MP4", help="write a video (headless)")
     parser.add_argument("--device", choices=("cpu",), default="cpu")
-    parser.add_argument("--threads", type=whole(1, 256))
+    parser.add_argument("--threads", type=whole(1, 256), help="for the networks (default: measured once)")
+    parser.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs them (default: the fastest)")
     parser.add_argument("--size", type=_size, default=(960, 622), metavar="WIDTHxHEIGHT")
     parser.add_argument("--sensitivity", type=number(0.005, 5), default=0.15, help="degrees of look a pixel of mouse")
     parser.add_argument("--invert-y", action="store_true")
@@ -101,7 +103,7 @@ def _headless(args: argparse.Namespace) -> int:
 
     if args.replay is not None:
         return _replay(args)
-    played = open_played(args.checkpoint, args.steps, args.threads)
+    played = open_played(args.checkpoint, args.steps, args.threads, args.backend)
     scene = played.world.scene
     kind = args.actions or "random"
     spawn = find_spawn(args.checkpoint, spawn_for(args.checkpoint, args.spawn, kind, scene, args.seed))
@@ -149,7 +151,6 @@ def _window(args: argparse.Namespace) -> int:
     from worldsim.engine import EngineSettings
     from worldsim.headless import percentiles
     from worldsim.loader import SOURCE, find_spawn, spawn_for
-    from worldsim.machine import play_threads
     from worldsim.scene import load_scene
     from worldsim.trace import read_trace
 
@@ -161,11 +162,9 @@ def _window(args: argparse.Namespace) -> int:
     scene = load_scene(scene_name) if scene_name else read_info(find_checkpoint(args.checkpoint)).scene
     spawn = spawn_for(args.checkpoint, args.spawn, args.actions, scene, args.seed)
     find_spawn(args.checkpoint, spawn)  # a wrong one is said before a window opens
-    # The window needs a little of the machine for itself: on two cores one thread plays more evenly than two.
-    threads = args.threads or play_threads(spare=1)
     engine = EngineSettings(
         checkpoint=args.checkpoint, seed=args.seed, spawn=spawn, steps=args.steps, speculate=args.speculate,
-        threads=threads, record=str(args.record) if args.record else None,
+        threads=args.threads, backend=args.backend, record=str(args.record) if args.record else None,
         replay=str(args.replay) if args.replay else None, anchor=args.anchor,
     )  # fmt: skip
     settings = WindowSettings(

@@ -11,6 +11,7 @@ from worldsim.camera import Pose
 from worldsim.data.collect import HELD_OUT_SEED
 from worldsim.evaluate.dreamer import Dreamer
 from worldsim.evaluate.metrics import gradient_energy, psnr
+from worldsim.model.networks import eager
 from worldsim.neural_world import NeuralWorld
 from worldsim.player import RandomPlayer
 from worldsim.source.source_world import SourceWorld
@@ -29,7 +30,7 @@ def drift(world: SourceWorld, dreamer: Dreamer, ticks: int, quiet: bool) -> tupl
     looks in a row the dream has less than 0.3 of the truth's sharpness, or less than 0.1 of its motion while it moves.
     """
     scene = dreamer.scene
-    dream = NeuralWorld(scene, dreamer.codec, dreamer.generator, dreamer.steps, dreamer.context_level)
+    dream = NeuralWorld(scene, eager(dreamer.codec, dreamer.generator), dreamer.steps, dreamer.context_level)
     player = RandomPlayer(scene, world.dynamics, HELD_OUT_SEED + 777)
     pose = player.start_pose()
     start = world.at(pose)[1].pixels

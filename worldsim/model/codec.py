@@ -136,5 +136,9 @@ def to_tensor(frames: np.ndarray) -> Tensor:
 
 def to_pixels(frame: Tensor) -> np.ndarray:
     """float (..., 3, H, W) in [-1, 1] -> uint8 (..., H, W, 3) array, rounded."""
-    pixels = frame.float().add(1.0).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
-    return pixels.movedim(-3, -1).contiguous().numpy()
+    return to_bytes(frame).numpy()
+
+
+def to_bytes(frame: Tensor) -> Tensor:
+    """The same as a tensor."""
+    return frame.float().add(1.0).mul(127.5).round().clamp(0, 255).to(torch.uint8).movedim(-3, -1).contiguous()

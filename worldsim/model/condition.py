@@ -137,6 +137,6 @@ class ConditionEncoder(nn.Module):
         place = fourier(condition.position, self.position_waves)[:, None].expand(-1, rays.shape[1], -1)
         return torch.cat([place, rays], dim=-1)
 
-    def with_level(self, embedded: Embedded, level: Tensor) -> Tensor:
-        """The adaLN vector (F, D) at noise levels (F,) in [0, 1]."""
-        return embedded.vector + self.level(fourier(level[:, None], self.level_waves))
+    def with_level(self, vector: Tensor, level: Tensor) -> Tensor:
+        """The adaLN vector (F, D) of embedded vectors (F, D) at noise levels (F,) in [0, 1]."""
+        return vector + self.level(fourier(level[:, None], self.level_waves))

@@ -109,9 +109,17 @@ class Generator(nn.Module):
     def _layers(self) -> list[Block]:
         return cast(list[Block], self.blocks)
 
-    def modulate(self, embedded: Embedded, level: Tensor) -> Modulated:
-        """The adaLN numbers of frames (F,) at noise levels (F,)."""
-        vector = nn.functional.silu(self.condition.with_level(embedded, level))
+    def embed(self, condition: Condition) -> Embedded:
+        """All that the passes of F frames need to know of their conditions, but for the noise level."""
+        return self.condition.embed(condition)
+
+    def displacement(self, action: Tensor, position: Tensor, yaw: Tensor) -> Tensor:
+        """How far the next action carries the player, see Odometry."""
+        return self.odometry(action, position, yaw)
+
+    def modulate(self, vector: Tensor, level: Tensor) -> Modulated:
+        """The adaLN numbers of F frames, embedded as vectors (F, D), at noise levels (F,)."""
+        vector = nn.functional.silu(self.condition.with_level(vector, level))
         width = self.config.width
         modulation = self.condition_modulation(vector).view(-1, self.config.depth, MODULATIONS, 1, width)
         return Modulated(level, modulation.transpose(0, 1), self.condition_final(vector).view(-1, 2, 1, width))
@@ -155,8 +163,8 @@ class Generator(nn.Module):
         embedded_noisy = Embedded(*(t.unflatten(0, (batch, count))[:, 2:].flatten(0, 1) for t in embedded.parts()))
         flat_level, flat_noisy_level = clean_level.reshape(-1), noisy_level.reshape(-1)
         x, x_noisy = clean.reshape(-1, tokens, channels), noisy.reshape(-1, tokens, channels)
-        seen = self.modulate(embedded, flat_level)
-        made = self.modulate(embedded_noisy, flat_noisy_level)
+        seen = self.modulate(embedded.vector, flat_level)
+        made = self.modulate(embedded_noisy.vector, flat_noisy_level)
         h = self._enter(x, flat_level, embedded)
         g = self._enter(x_noisy, flat_noisy_level, embedded_noisy)
         for i, block in enumerate(self._layers):

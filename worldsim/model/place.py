@@ -112,13 +112,8 @@ class PlaceMemory(nn.Module):
         direction = self._directions(look)
         points = eye[:, :, None] + direction[:, :, None] * self.distances[:, None]  # (F, R, samples, 3)
         with torch.autocast(position.device.type, enabled=False):
-            span = points.new_tensor([(n - 1) * config.cell_m for n in self._size])
-            grid = (points - self.low) / span * 2 - 1
-            volume = self.density.view(1, 1, *self._size)
-            density = F.grid_sample(
-                volume, grid.flip(-1).view(1, 1, 1, -1, 3), align_corners=True, padding_mode="border"
-            )
-            optical = F.softplus(GAIN * density.view(frames, -1, config.samples)) * self.intervals * _PER_METRE
+            density = self._density_at(points).view(frames, -1, config.samples)
+            optical = F.softplus(GAIN * density) * self.intervals * _PER_METRE
             share = torch.exp(optical - optical.cumsum(-1)) * (1 - torch.exp(-optical))  # of the view that ends there
             kept, at = share.topk(config.kept, dim=-1)
             distance = (share * self.distances).sum(-1, keepdim=True)
@@ -127,6 +122,16 @@ class PlaceMemory(nn.Module):
             coarse = self._read(self.features, on_the_way, kept, config.cell_m, self._size)
             fine = self._read(self.fine, end[:, :, None], torch.ones_like(distance), config.fine_m, self._fine_size)
         return torch.cat([GAIN * coarse, GAIN * fine, 0.3 * end, direction, 1 / (distance + 0.3)], dim=-1)
+
+    def _density_at(self, points: Tensor) -> Tensor:
+        """The density, interpolated at points (..., 3), in their order."""
+        if torch.jit.is_tracing():  # the back ends that trace have no sampling of volumes
+            index, weight = self._corners(points.flatten(0, -2), self.config.cell_m, self._size)
+            return (self.density[:, 0][index] * weight).sum(-1)
+        span = points.new_tensor([(n - 1) * self.config.cell_m for n in self._size])
+        grid = (points - self.low) / span * 2 - 1
+        volume = self.density.view(1, 1, *self._size)
+        return F.grid_sample(volume, grid.flip(-1).view(1, 1, 1, -1, 3), align_corners=True, padding_mode="border")
 
     def _read(self, table: Tensor, points: Tensor, share: Tensor, cell_m: float, size: Size) -> Tensor:
         """Features (F, R, C) of a table of cells: interpolated at points (F, R, K, 3), summed by shares (F, R, K)."""

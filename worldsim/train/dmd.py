@@ -1,4 +1,4 @@
-"""Stage `dmd`: distribution matching on self-forcing rollouts (Yin et al. 2024, eq. 7; Self-Forcing, Huang et al. 2025).
+"""Stage `dmd`: distribution matching on self-forcing rollouts (Yin et al. 2024, eq. 7; Huang et al. 2025).
 
 The student dreams its own history and frames, in its own few steps. A frozen teacher and a critic, which is trained on
 the student's frames beside it, each say where a noised frame of the student should go; their difference points from

@@ -62,7 +62,7 @@ class ResamplingStage(ForcingStage):
                 memory = rollout.begin(frames[1], prepared, noise())
                 continue
             x = add_noise(clips.latents[:, i], noise(), level[:, None, None])
-            modulated = self.generator.modulate(prepared.embedded, level)
+            modulated = self.generator.modulate(prepared.embedded.vector, level)
             made = self.generator.denoise(x, modulated, prepared.embedded, memory.assembled).latent.float()
             frames.append(made)
             if i < count - 1:

@@ -177,10 +177,15 @@ class _Writer:
             codec=to_mapping(self._codec.config),
             generator=self.generator_config,
             sampler=self._base.info.sampler if self._base else SamplerConfig(),
-            latent_range=to_mapping(self.measure()) if self.measure else self._base.info.latent_range if self._base else {},
+            latent_range=self._latent_range(),
             provenance=(*past, here),
         )
         write_checkpoint(request.folder, info, self._codec, self.generator, self._spawns)
+
+    def _latent_range(self) -> dict[str, Any]:
+        if self.measure:
+            return to_mapping(self.measure())
+        return self._base.info.latent_range if self._base else {}
 
 
 def _base(request: Request) -> Checkpoint | None:

@@ -1,0 +1,116 @@
+"""Back ends: each another way to the same picture; on each, drafted = plain and replay = recording, bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from worldsim.backends import choice as choosing
+from worldsim.backends import openvino
+from worldsim.errors import ConfigError
+from worldsim.loader import find_spawn, note_for, open_played
+from worldsim.replay import Replay
+from worldsim.session import Session, SessionSettings
+from worldsim.trace import read_trace
+
+needs_openvino = pytest.mark.skipif(not openvino.installed(), reason="OpenVINO is not installed")
+BACKENDS = [
+    "eager",
+    pytest.param("openvino", marks=needs_openvino),
+    pytest.param("compile", marks=pytest.mark.slow),  # half a minute of compiling
+]
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def played(request, checkpoint_folder):
+    return open_played(str(checkpoint_folder), threads=1, backend=request.param)
+
+
+def frames(played, actions, speculate="off", each=lambda session: None):
+    folder = played.checkpoint
+    spawn = find_spawn(folder, "a")
+    session = Session(played, spawn, SessionSettings(speculate, seed=7, spawn_note=note_for(folder, spawn)))
+    made = []
+    for action in actions:
+        each(session)
+        made.append(session.advance(action))
+    return session, made
+
+
+def test_pictures_are_those_of_plain_torch(played, checkpoint_folder, some_actions):
+    """Each tick from the same state: over many, rounding differences grow as they like."""
+    plain = open_played(str(checkpoint_folder), threads=1, backend="eager").world
+    state, _ = plain.start(7, find_spawn(played.checkpoint, "a"))
+    other, _ = played.world.start(7, find_spawn(played.checkpoint, "a"))
+    for action in some_actions[:4]:
+        from worldsim.world import advance
+
+        (state, frame), (other, made) = advance(plain, state, action), advance(played.world, other, action)
+        assert np.abs(frame.pixels.astype(int) - made.pixels).max() <= 2
+
+
+def test_drafted_equals_plain(played, some_actions):
+    """Human-like keys repeat and change: some drafts are accepted, some discarded."""
+
+    def draft(session):
+        session.slack(lambda: float("inf"))
+
+    _, plain = frames(played, some_actions)
+    for depth in ("1", "3"):
+        session, drafted = frames(played, some_actions, depth, draft)
+        assert [t.digest for t in plain] == [t.digest for t in drafted]
+        assert session.drafts.accepted and session.drafts.discarded
+
+
+def test_a_replay_adopts_the_back_end_and_is_identical(played, some_actions, tmp_path):
+    session, _ = frames(played, some_actions[:1])
+    session.record(tmp_path / "t.jsonl")
+    for action in some_actions[1:]:
+        session.advance(action)
+    session.rewind(5)
+    session.advance(some_actions[0])
+    session.close()
+    replay = Replay(read_trace(tmp_path / "t.jsonl"), tmp_path / "t.jsonl")
+    assert replay.session.played.numerics == played.numerics
+    done = replay.run()
+    assert done.identical and done.incomparable is None
+
+
+def test_the_fastest_is_chosen_once(checkpoint_folder, monkeypatch):
+    tried = []
+    real = choosing.tick_seconds
+
+    def tick_seconds(networks, **rest):
+        tried.append(networks.backend)
+        return real(networks, **rest)
+
+    monkeypatch.setattr(choosing, "tick_seconds", tick_seconds)
+    first = open_played(str(checkpoint_folder), threads=1).numerics
+    assert len(tried) == (2 if openvino.installed() else 0) and first["threads"] == 1
+    count = len(tried)
+    assert open_played(str(checkpoint_folder), threads=1).numerics == first
+    assert len(tried) == count
+
+
+def test_a_measurement_beside_a_busy_process_ends_it(checkpoint_folder):
+    with choosing._drawing():
+        pass
+    with pytest.raises(ConfigError, match="eager"):
+        open_played(str(checkpoint_folder), backend="quick")
+
+
+def test_without_openvino_that_is_said(checkpoint_folder, monkeypatch):
+    monkeypatch.setattr(openvino, "installed", lambda: False)
+    with pytest.raises(ConfigError, match="pip install"):
+        open_played(str(checkpoint_folder), threads=1, backend="openvino")
+
+
+@needs_openvino
+def test_a_broken_cache_is_made_anew(checkpoint_folder, some_actions):
+    from worldsim.machine import cache_folder
+
+    before = frames(open_played(str(checkpoint_folder), threads=1, backend="openvino"), some_actions[:3])[1]
+    for path in (cache_folder() / "openvino").glob("*.xml"):
+        path.write_text("broken")
+    after = frames(open_played(str(checkpoint_folder), threads=1, backend="openvino"), some_actions[:3])[1]
+    assert [t.digest for t in before] == [t.digest for t in after]

@@ -1,0 +1,159 @@
+"""Which back end and how many threads: measured once on each machine, for each checkpoint, and remembered."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from worldsim.backends import compiled, openvino
+from worldsim.errors import ConfigError
+from worldsim.machine import BACKENDS, cache_folder, cores, numerics, play_threads, use_threads
+from worldsim.model.codec import Codec
+from worldsim.model.condition import Condition
+from worldsim.model.generator import Generator
+from worldsim.model.networks import Networks, eager
+
+_REPEATS = 15
+_FASTER = 0.95  # what a choice must come down to, to be preferred over a simpler one
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A back end, and threads for it."""
+
+    backend: str
+    threads: int
+
+
+def build(choice: Choice, codec: Codec, generator: Generator) -> Networks:
+    """The networks as `choice` runs them. Raises ConfigError where it cannot run here."""
+    use_threads(numerics(choice.backend, choice.threads))
+    if choice.backend == "openvino":
+        return openvino.build(codec, generator, choice.threads)
+    if choice.backend == "compile":
+        return compiled.build(codec, generator)
+    return eager(codec, generator)
+
+
+def choose(
+    backend: str, threads: int | None, codec: Codec, generator: Generator, name: str, beside_window: bool = False
+) -> tuple[Choice, Networks]:
+    """The back end asked for; with `auto`, or without a number of threads, the fastest of what there is.
+
+    name: of the weights, under which the choice is remembered. beside_window: a window draws on the same machine; it is
+    measured beside a process that is as busy, since threads that wait for each other suffer most from a third.
+    torch.compile is never chosen by itself: its first start takes most of a minute. Raises ConfigError.
+    """
+    if backend not in BACKENDS:
+        raise ConfigError(f"--backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+    if backend != "auto" and threads:
+        choice = Choice(backend, threads)
+        return choice, build(choice, codec, generator)
+    backends = (backend,) if backend != "auto" else ("eager", "openvino") if openvino.installed() else ("eager",)
+    counts = (threads,) if threads else tuple(range(1, play_threads() + 1))
+    tries = [Choice(b, t) for b in backends for t in counts]
+    if len(tries) == 1:
+        return tries[0], build(tries[0], codec, generator)
+    key = f"{name} {backend} {threads} {beside_window} {cores()} {numerics('', 0)} {openvino.installed()}"
+    known = _recall(key)
+    if known not in tries:
+        known = _fastest(tries, codec, generator, _drawing if beside_window else nullcontext)
+        _remember(key, known)
+    return known, build(known, codec, generator)
+
+
+def _fastest(tries: list[Choice], codec: Codec, generator: Generator, load: Callable) -> Choice:
+    best, least = tries[0], float("inf")
+    for choice in tries:
+        networks = build(choice, codec, generator)
+        with load():
+            seconds = tick_seconds(networks)
+        if seconds < _FASTER * least:
+            best, least = choice, seconds
+    return best
+
+
+@torch.no_grad()
+def tick_seconds(networks: Networks, steps: int = 2, repeats: int = _REPEATS) -> float:
+    """Median time of what a tick consists of: embedding, `steps` passes, a commit, decoding."""
+    generator, network = networks.generator, networks.network
+    shape, config = generator.shape, generator.config
+    tokens, head = shape.rows * shape.columns, config.width // config.heads
+    condition = Condition(torch.zeros(1, shape.actions), torch.zeros(1, 2), torch.ones(1, 2), torch.ones(1))
+    chance = torch.Generator().manual_seed(0)
+    x = torch.randn(1, tokens, shape.channels, generator=chance)
+    past = torch.randn(
+        2, config.depth, 1, config.heads, (config.window + config.sink) * tokens, head, generator=chance
+    ).unbind()  # fmt: skip
+    times = []
+    for _ in range(3 + repeats):
+        begun = time.perf_counter()
+        embedded = network.embed(condition)
+        modulated = network.modulate(embedded.vector, torch.ones(1))
+        for _ in range(steps + 1):
+            network.denoise(x, modulated, embedded, (past[0], past[1]))
+        networks.decode(x)
+        times.append(time.perf_counter() - begun)
+    return statistics.median(times[3:])
+
+
+_BUSY = """
+import time
+while True:
+    until = time.perf_counter() + 0.006
+    while time.perf_counter() < until:
+        pass
+    time.sleep(0.006)
+"""
+
+
+@contextmanager
+def _drawing() -> Iterator[None]:
+    """Beside it, a process that is busy half of the time, as one that draws is without a graphics card."""
+    process = subprocess.Popen([sys.executable, "-S", "-c", _BUSY], stdin=subprocess.DEVNULL)
+    try:
+        time.sleep(0.1)
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _file() -> Path:
+    return cache_folder() / "choices.json"
+
+
+def _known() -> dict[str, list]:
+    try:
+        found = json.loads(_file().read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _recall(key: str) -> Choice | None:
+    match _known().get(key):
+        case [str(backend), int(threads)]:
+            return Choice(backend, threads)
+    return None
+
+
+def _remember(key: str, choice: Choice) -> None:
+    path = _file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{os.getpid()}-{path.name}")
+        part.write_text(json.dumps(_known() | {key: [choice.backend, choice.threads]}, indent=1))
+        part.replace(path)
+    except OSError:
+        pass  # measured again at the next start

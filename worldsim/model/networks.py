@@ -1,0 +1,59 @@
+"""A checkpoint's networks as they are run at play: batch 1, fixed shapes, no gradient, by whichever back end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from worldsim.model.codec import Codec, to_bytes
+from worldsim.model.condition import Condition, Embedded
+from worldsim.model.generator import Generator, GeneratorConfig, Modulated, Pass, Shape
+from worldsim.model.layers import RotarySplit
+
+Past = tuple[Tensor, Tensor]
+"""An assembled context: keys rotated by slot, and values, each (layers, F, heads, M, d)."""
+
+
+class Network(Protocol):
+    """What a rollout asks of a generator. A Generator is one."""
+
+    config: GeneratorConfig
+    shape: Shape
+    split: RotarySplit
+
+    def embed(self, condition: Condition) -> Embedded: ...
+
+    def modulate(self, vector: Tensor, level: Tensor) -> Modulated: ...
+
+    def denoise(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past | None) -> Pass: ...
+
+    def displacement(self, action: Tensor, position: Tensor, yaw: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Codec and generator, and what runs them: `network` the generator's passes, `decode` tokens (1, N, C) to pixels,
+    uint8 (H, W, 3). backend names, with its version, what decides the bits that come out."""
+
+    codec: Codec
+    generator: Generator
+    network: Network
+    decode: Callable[[Tensor], Tensor]
+    backend: str = "eager"
+
+
+def eager(codec: Codec, generator: Generator) -> Networks:
+    """Plain torch."""
+    codec = codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Networks(codec, generator, generator, lambda tokens: decode(codec, generator.shape, tokens))
+
+
+@torch.no_grad()
+def decode(codec: Codec, shape: Shape, tokens: Tensor) -> Tensor:
+    """Tokens (1, N, C) of a frame -> pixels, uint8 (H, W, 3)."""
+    grid = tokens.transpose(1, 2).unflatten(2, (shape.rows, shape.columns))
+    return to_bytes(codec.decode(grid.contiguous(memory_format=torch.channels_last))[0])
