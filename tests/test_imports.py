@@ -97,7 +97,11 @@ def test_kernels_are_importable_as_part_of_worldsim():
 
 
 def test_nothing_is_unpickled():
+    """One published set of weights is no safetensors: torch's restricted reader makes tensors of it, nothing else."""
+    restricted = 'torch.load(path, map_location="cpu", weights_only=True)'
     for path, _ in modules():
         text = path.read_text()
+        if path.name == "frechet.py":
+            text = text.replace(restricted, "", 1)
         for word in ("torch.load(", "import pickle", "allow_pickle=True", "yaml.load("):
             assert word not in text, f"{path} has {word}"

@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 def _kept(figures: dict[str, Any]) -> dict[str, Any]:
     """What goes into a checkpoint: figures without curves, those of quality under a name of their own."""
     quality = ("rollouts", "ticks", "steps", "psnr_db", "ssim", "flip", "sharpness", "sharpness_by_tick",
-               "codec_psnr_db", "copy_last_psnr_db", "mean_frame_psnr_db")  # fmt: skip
+               "codec_psnr_db", "copy_last_psnr_db", "mean_frame_psnr_db", "frechet")  # fmt: skip
     kept: dict[str, Any] = {"quality": {k: figures[k] for k in quality if k in figures}} if "psnr_db" in figures else {}
     for name, value in figures.items():
         if name not in quality and name != "seconds" and "curve" not in name:

@@ -1,4 +1,4 @@
-"""Quality of dreams against the true engine: PSNR, SSIM, FLIP and sharpness by horizon, with baselines."""
+"""Quality of dreams against the true engine: PSNR, SSIM, FLIP, sharpness by horizon, Frechet distance, baselines."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from worldsim.data.episodes import Episode
 from worldsim.evaluate.dreamer import Dreamer
+from worldsim.evaluate.frechet import frechet
 from worldsim.evaluate.metrics import flip, gradient_energy, mean, psnr, ssim
 
 HORIZONS = (1, 16, 64, 256, 512)
@@ -39,7 +40,8 @@ def quality(dreamer: Dreamer, walks: list[Episode], ticks: int, quiet: bool) -> 
     grey: list[float] = []
     strips: list[Strip] = []
     average = np.mean([w.frames[:: max(1, len(w.frames) // 16)].mean(axis=0) for w in walks], axis=0)
-    for walk, dream in zip(walks, dreamer.dream(walks, ticks, "dream", quiet), strict=True):
+    dreams = dreamer.dream(walks, ticks, "dream", quiet)
+    for walk, dream in zip(walks, dreams, strict=True):
         truth, made = walk.frames[window : window + ticks], dream.frames
         if len(strips) < 6:
             strips.append(Strip(truth, made))
@@ -70,4 +72,7 @@ def quality(dreamer: Dreamer, walks: list[Episode], ticks: int, quiet: bool) -> 
     }
     if all(table["flip"].values()):
         figures["flip"] = {str(h): mean(table["flip"][h], 4) for h in shown}
+    far = frechet(dreamer, walks, dreams, ticks)
+    if far is not None:
+        figures["frechet"] = far
     return figures, strips

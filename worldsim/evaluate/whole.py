@@ -158,9 +158,20 @@ def _quality_section(figures: dict[str, Any], strips: list[Strip]) -> str:
         "Quality",
         report.note(f"{figures['rollouts']} held-out walks against the true engine, {figures['steps']} steps a frame."),
         report.table(("tick", *horizons), rows),
+        *_frechet_table(figures),
         report.curves(lines, "tick", "PSNR, dB"),
         report.picture(film_strip(strips, shown), f"Truth above dream at ticks {', '.join(map(str, shown))}."),
     )
+
+
+def _frechet_table(figures: dict[str, Any]) -> list[str]:
+    """A table of the Frechet distances, if they were measured."""
+    if "frechet" not in figures:
+        return []
+    found = figures["frechet"]
+    names = {"dream": "dream", "codec": "codec, the ceiling", "copy_last": "last frame copied"}
+    head = ("", f"Frechet distance to {found['frames']} true frames")
+    return [report.table(head, [(label, found[name]) for name, label in names.items()])]
 
 
 def _drift_section(figures: dict[str, Any], shown: np.ndarray, tick_hz: float) -> str:
