@@ -7,13 +7,13 @@ once; it is used for inference on CUDA where Triton is installed, the reference 
 from __future__ import annotations
 
 import math
-import os
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from worldsim.kernels._triton import fused, lazily, power_of_two
 
 EPS = 1e-6
 _NORM_EPS = 1e-6  # of the norm rather than the mean square: the same at any size that matters
@@ -34,49 +34,34 @@ def rms_modulate_reference(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 
 def rms_modulate(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """The same, fused where it can be."""
-    if x.is_cuda and not torch.is_grad_enabled() and triton_kernel() is not None:
-        return rms_modulate_triton(x, scale, shift)
-    return rms_modulate_reference(x, scale, shift)
+    return (rms_modulate_triton if fused(x) else rms_modulate_reference)(x, scale, shift)
 
 
 def rms_modulate_triton(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """The Triton kernel. x (..., N, D) contiguous; scale and shift (..., 1, D) of the same leading shape.
-
-    Raises RuntimeError if Triton is missing. Runs on CPU under TRITON_INTERPRET=1, for tests.
-    """
-    kernel = triton_kernel()
-    if kernel is None:
-        raise RuntimeError("triton is not installed; pip install 'worldsim[triton]'")
+    """The Triton kernel, shapes as of the reference. A program a row of D."""
     tokens, width = x.shape[-2], x.shape[-1]
-    out = torch.empty_like(x)
-    rows = x.numel() // width
-    scale, shift = (t.expand(*x.shape[:-2], 1, width).contiguous() for t in (scale, shift))
-    block = 1 << max(4, (width - 1).bit_length())
-    kernel[(rows,)](x.contiguous(), scale, shift, out, tokens, width, EPS, BLOCK=block)
+    sharing = tokens if scale.shape[-2] == shift.shape[-2] == 1 else 1  # rows that share a scale and a shift
+    modulated = (*x.shape[:-2], tokens // sharing, width)
+    scale, shift = (t.expand(modulated).contiguous() for t in (scale, shift))
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)  # of x.contiguous()'s layout, unlike empty_like
+    _kernel()[(x.numel() // width,)](
+        x.contiguous(), scale, shift, out, sharing, width, EPS, BLOCK=power_of_two(width)
+    )  # fmt: skip
     return out
 
 
-@cache
-def triton_kernel() -> Any:
-    """The compiled kernel, or None without Triton. On CPU it needs TRITON_INTERPRET=1 set before the first call."""
-    if not torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1":
-        return None
-    try:
-        import triton
-        import triton.language as tl
-    except ImportError:
-        return None
-
+@lazily
+def _kernel(triton: Any, tl: Any) -> Any:
     @triton.jit
-    def kernel(x_ptr, scale_ptr, shift_ptr, out_ptr, tokens, width, eps, BLOCK: tl.constexpr):
-        row = tl.program_id(0)
+    def kernel(x_ptr, scale_ptr, shift_ptr, out_ptr, sharing, width, eps, BLOCK: tl.constexpr):
+        row = tl.program_id(0).to(tl.int64)
         column = tl.arange(0, BLOCK)
         inside = column < width
         x = tl.load(x_ptr + row * width + column, mask=inside, other=0.0).to(tl.float32)
         inverse = 1.0 / tl.sqrt(tl.sum(x * x, axis=0) / width + eps)
-        frame = row // tokens
-        scale = tl.load(scale_ptr + frame * width + column, mask=inside, other=0.0).to(tl.float32)
-        shift = tl.load(shift_ptr + frame * width + column, mask=inside, other=0.0).to(tl.float32)
+        place = row // sharing * width + column
+        scale = tl.load(scale_ptr + place, mask=inside, other=0.0).to(tl.float32)
+        shift = tl.load(shift_ptr + place, mask=inside, other=0.0).to(tl.float32)
         y = x * inverse * (1.0 + scale) + shift
         tl.store(out_ptr + row * width + column, y.to(out_ptr.dtype.element_ty), mask=inside)
 
