@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldsim.kernels.rms_modulate import rms_modulate, unit_rms
+from worldsim.kernels.qk_norm_rotary import qk_norm_rotary
+from worldsim.kernels.rms_modulate import rms_modulate
 from worldsim.model.layers import RotarySplit, SwiGlu
 
 
@@ -50,10 +51,8 @@ class Block(nn.Module):
         frames, tokens, width = x.shape
         h = rms_modulate(x, modulation[:, 0], modulation[:, 1])
         q, k, v = self.qkv(h).view(frames, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        both = torch.stack([q, k])  # queries and keys take the same steps: half the calls
-        scales = torch.stack([self.query_scale, self.key_scale]).to(q.dtype)[:, None, None, None]
-        both = self._split.rotate_space(unit_rms(both) * scales, cos.to(q.dtype), sin.to(q.dtype))
-        return both[0], both[1], v
+        q, k = qk_norm_rotary(q, k, self.query_scale, self.key_scale, (cos, sin), self._split.time)
+        return q, k, v
 
     def attend(self, x: Tensor, modulation: Tensor, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Finish the block: q (F, heads, N, d) over k, v (F, heads, M, d); returns x after both residual steps."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldsim.config import require
+from worldsim.kernels.to_uint8 import to_uint8
 
 PATCH = 16  # pixels of a frame per token and axis
 
@@ -136,9 +137,4 @@ def to_tensor(frames: np.ndarray) -> Tensor:
 
 def to_pixels(frame: Tensor) -> np.ndarray:
     """float (..., 3, H, W) in [-1, 1] -> uint8 (..., H, W, 3) array, rounded."""
-    return to_bytes(frame).numpy()
-
-
-def to_bytes(frame: Tensor) -> Tensor:
-    """The same as a tensor."""
-    return frame.float().add(1.0).mul(127.5).round().clamp(0, 255).to(torch.uint8).movedim(-3, -1).contiguous()
+    return to_uint8(frame).cpu().numpy()

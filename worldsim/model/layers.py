@@ -11,6 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from worldsim.kernels.qk_norm_rotary import rotate_pairs
+from worldsim.kernels.swiglu import swiglu
+
 # Whole harmonics of the circle. A rotation by n * azimuth is the same after a full turn, so azimuth never needs to be
 # wrapped and a key keeps its rotation for ever. 21 is about the Nyquist limit of tokens 8.7 degrees apart.
 _HARMONICS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 21)
@@ -43,8 +46,7 @@ class SwiGlu(nn.Module):
         self.down = nn.Linear(hidden, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, up = self.gate_and_up(x).chunk(2, dim=-1)
-        return self.down(F.silu(gate) * up)
+        return self.down(swiglu(self.gate_and_up(x)))
 
 
 class RotarySplit:
@@ -82,17 +84,9 @@ class RotarySplit:
         angles = position[:, None] * self.time_frequencies
         return angles.cos(), angles.sin()
 
-    def rotate_space(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """Rotate azimuth and elevation pairs of x (..., d) by tables broadcastable to (..., pairs)."""
-        start, pairs = 2 * self.time, self.azimuth + self.elevation
-        a, b = x[..., start : start + pairs], x[..., start + pairs : start + 2 * pairs]
-        return torch.cat([x[..., :start], a * cos - b * sin, a * sin + b * cos, x[..., start + 2 * pairs :]], dim=-1)
-
     def rotate_time(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """Rotate time pairs of x (..., d)."""
-        pairs = self.time
-        a, b = x[..., :pairs], x[..., pairs : 2 * pairs]
-        return torch.cat([a * cos - b * sin, a * sin + b * cos, x[..., 2 * pairs :]], dim=-1)
+        """Rotate time pairs of x (..., d) by tables broadcastable to (..., time pairs)."""
+        return rotate_pairs(x, cos, sin, 0)
 
 
 def octaves(longest: float, count: int) -> Tensor:

@@ -9,7 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from worldsim.model.codec import Codec, to_bytes
+from worldsim.kernels.to_uint8 import to_uint8
+from worldsim.model.codec import Codec
 from worldsim.model.condition import Condition, Embedded
 from worldsim.model.generator import Generator, GeneratorConfig, Modulated, Pass, Shape
 from worldsim.model.layers import RotarySplit
@@ -56,4 +57,4 @@ def eager(codec: Codec, generator: Generator) -> Networks:
 def decode(codec: Codec, shape: Shape, tokens: Tensor) -> Tensor:
     """Tokens (1, N, C) of a frame -> pixels, uint8 (H, W, 3)."""
     grid = tokens.transpose(1, 2).unflatten(2, (shape.rows, shape.columns))
-    return to_bytes(codec.decode(grid.contiguous(memory_format=torch.channels_last))[0])
+    return to_uint8(codec.decode(grid.contiguous(memory_format=torch.channels_last))[0])
