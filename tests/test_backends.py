@@ -80,9 +80,9 @@ def test_the_fastest_is_chosen_once(checkpoint_folder, monkeypatch):
     tried = []
     real = choosing.tick_seconds
 
-    def tick_seconds(networks, **rest):
+    def tick_seconds(networks, steps):
         tried.append(networks.backend)
-        return real(networks, **rest)
+        return real(networks, steps)
 
     monkeypatch.setattr(choosing, "tick_seconds", tick_seconds)
     first = open_played(str(checkpoint_folder), threads=1).numerics

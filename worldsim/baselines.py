@@ -100,6 +100,6 @@ def uncached_frame(rollout: Rollout, prepared: Prepared, memory: Memory, latent:
     def make() -> Tensor:
         for _ in range(frames):
             rollout.commit(memory, latent, prepared, noise)
-        return rollout.next_latent(memory, prepared, noise)
+        return rollout.next_frame(memory, prepared, noise).latent
 
     return make

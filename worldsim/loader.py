@@ -33,12 +33,12 @@ def open_played(
 
     checkpoint = open_checkpoint(name)
     codec, generator = load_networks(checkpoint)
-    choice, networks = choose(backend, threads, codec, generator, checkpoint.sha256, beside_window)
     sampler = checkpoint.info.sampler
     steps = steps or sampler.steps
+    choice, networks = choose(backend, threads, codec, generator, steps, checkpoint.sha256, beside_window)
     known = checkpoint.info.latent_range
     within = from_mapping(LatentRange, known, f"{checkpoint.path}: latent_range") if known else None
-    world = NeuralWorld(checkpoint.scene, networks, steps, sampler.context_level, within)
+    world = NeuralWorld(checkpoint.scene, networks, steps, sampler.context_level, sampler.commit, within)
     spawns = tuple(checkpoint.spawn(entry.name) for entry in checkpoint.info.spawns)
     bits = numerics(networks.backend, choice.threads)
     return Played(world, name, checkpoint.sha256, checkpoint.info.scene_sha256, steps, bits, spawns)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator as Paused
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -20,7 +21,10 @@ from worldsim.model.layers import RotarySplit
 from worldsim.model.networks import Network
 from worldsim.world import finish
 
-PausedPasses = Paused[None, None, Tensor]
+PausedPasses = Paused[None, None, Pass]
+
+
+Commit = Literal["pass", "last"]
 
 
 class Memory:
@@ -55,10 +59,15 @@ class Prepared:
 class Rollout:
     """Next frames of a generator at a fixed number of steps. All methods run without gradient and are pure."""
 
-    def __init__(self, generator: Network, steps: int, context_level: float = CONTEXT_LEVEL) -> None:
+    def __init__(
+        self, generator: Network, steps: int, context_level: float = CONTEXT_LEVEL, commit: Commit = "pass"
+    ) -> None:
+        """commit: what writes a dreamed frame's keys and values: a `pass` of its own over the finished frame, noised to
+        context_level, or the `last` denoising pass, which saves one pass a frame. Other pictures always take a pass."""
         self.generator = generator
         self.levels = step_levels(steps)
         self.context_level = context_level
+        self.commits = commit
 
     @torch.no_grad()
     def prepare(self, condition: Condition) -> Prepared:
@@ -83,21 +92,32 @@ class Rollout:
         return self.generator.displacement(action, position, yaw)
 
     def denoising(self, memory: Memory, prepared: Prepared, noise: Tensor) -> PausedPasses:
-        """The next frame's clean latent (B, N, C) from pure noise, pausing after each pass."""
-        return sampling(noise, self.levels, lambda x, level: self.predict(memory, prepared, x, level))
+        """The next frame from pure noise, pausing after each pass: its clean latent, and the last pass's keys."""
+        last: list[Pass] = []
 
-    def next_latent(self, memory: Memory, prepared: Prepared, noise: Tensor) -> Tensor:
+        def predict(x: Tensor, level: float) -> Tensor:
+            last[:] = [self.predict(memory, prepared, x, level)]
+            return last[0].latent
+
+        latent = yield from sampling(noise, self.levels, predict)
+        return Pass(latent, last[0].keys)
+
+    def next_frame(self, memory: Memory, prepared: Prepared, noise: Tensor) -> Pass:
         """The same without a pause."""
         return finish(self.denoising(memory, prepared, noise))
 
     @torch.no_grad()
-    def predict(self, memory: Memory, prepared: Prepared, x: Tensor, level: float) -> Tensor:
+    def predict(self, memory: Memory, prepared: Prepared, x: Tensor, level: float) -> Pass:
         """One denoising pass: the clean latent believed in, from x (B, N, C) at a noise level."""
-        return self.generator.denoise(x, prepared.steps[level], prepared.embedded, memory.assembled).latent
+        return self.generator.denoise(x, prepared.steps[level], prepared.embedded, memory.assembled)
 
     @torch.no_grad()
-    def commit(self, memory: Memory, latent: Tensor, prepared: Prepared, noise: Tensor) -> Memory:
-        """Memory with this frame as the newest: the pass that writes its keys and values."""
+    def commit(self, memory: Memory, frame: Tensor | Pass, prepared: Prepared, noise: Tensor) -> Memory:
+        """Memory with a frame as the newest: a dreamed one as this rollout commits, any other latent (B, N, C) by a
+        pass of its own."""
+        if isinstance(frame, Pass) and self.commits == "last":
+            return self.remember(memory.context.pushed(frame.keys))
+        latent = frame.latent if isinstance(frame, Pass) else frame
         made = self._write(latent, prepared, noise, memory.assembled)
         return self.remember(memory.context.pushed(made.keys))
 
@@ -144,15 +164,16 @@ def follow(rollout: Rollout, course: Course, generator: torch.Generator) -> tupl
 
     memory = rollout.begin(course.latents[:, 0], prepare(0), noise())
     latents, positions = [], []
+    frame: Tensor | Pass
     for tick in range(1, course.action.shape[1]):
         if tick < known:
-            position, latent = course.position[:, tick], course.latents[:, tick]
+            position, frame = course.position[:, tick], course.latents[:, tick]
             prepared = prepare(tick)
         else:
             position = position + rollout.displacement(course.action[:, tick], position, course.look[:, tick, 0])
             prepared = prepare(tick)
-            latent = rollout.next_latent(memory, prepared, noise())
-            latents.append(latent)
+            frame = rollout.next_frame(memory, prepared, noise())
+            latents.append(frame.latent)
             positions.append(position)
-        memory = rollout.commit(memory, latent, prepared, noise())
+        memory = rollout.commit(memory, frame, prepared, noise())
     return torch.stack(latents, dim=1), torch.stack(positions, dim=1)

@@ -1,8 +1,8 @@
-"""A generator whose two large functions another back end runs; the small ones stay in torch."""
+"""A generator whose functions another back end runs, one after another as torch would."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
@@ -19,21 +19,27 @@ class Accelerated:
     """A `Network` (see model.networks) around a Generator. What fills a context from one picture runs in torch: it
     happens once a start, in other shapes."""
 
-    def __init__(self, generator: Generator, embed: Call, denoise: Call) -> None:
-        """embed and denoise: what `Embed` and `Denoise` compute, tensors in, tensors out."""
-        self._generator, self._embed, self._denoise = generator, embed, denoise
+    def __init__(self, generator: Generator, calls: Mapping[str, Call]) -> None:
+        """calls: what the modules of `parts` compute, tensors in, tensors out, by name."""
+        self._generator, self._calls = generator, calls
         self.config, self.shape, self.split = generator.config, generator.shape, generator.split
-        self.modulate, self.displacement = generator.modulate, generator.displacement
 
     def embed(self, condition: Condition) -> Embedded:
-        return Embedded(*self._embed(condition.action, condition.look, condition.position, condition.posed))
+        parts = condition.action, condition.look, condition.position, condition.posed
+        return Embedded(*self._calls["embed"](*parts))
+
+    def modulate(self, vector: Tensor, level: Tensor) -> Modulated:
+        return Modulated(level, *self._calls["modulate"](vector, level))
 
     def denoise(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past | None) -> Pass:
         if past is None:
             return self._generator.denoise(x, modulated, embedded, None)
         level, blocks, final = modulated.level, modulated.blocks, modulated.final
-        latent, keys, values = self._denoise(x, level, blocks, final, *embedded.parts(), *past)
+        latent, keys, values = self._calls["denoise"](x, level, blocks, final, *embedded.parts(), *past)
         return Pass(latent, FrameKeys(keys, values))
+
+    def displacement(self, action: Tensor, position: Tensor, yaw: Tensor) -> Tensor:
+        return self._calls["displacement"](action, position, yaw)[0]
 
 
 class Embed(nn.Module):
@@ -45,6 +51,29 @@ class Embed(nn.Module):
 
     def forward(self, action: Tensor, look: Tensor, position: Tensor, posed: Tensor) -> tuple[Tensor, ...]:
         return self.generator.embed(Condition(action, look, position, posed)).parts()
+
+
+class Modulate(nn.Module):
+    """Generator.modulate from tensors to tensors: of blocks, and final."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, vector: Tensor, level: Tensor) -> tuple[Tensor, ...]:
+        made = self.generator.modulate(vector, level)
+        return made.blocks, made.final
+
+
+class Displacement(nn.Module):
+    """Generator.displacement."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, action: Tensor, position: Tensor, yaw: Tensor) -> tuple[Tensor, ...]:
+        return (self.generator.displacement(action, position, yaw),)
 
 
 class Denoise(nn.Module):
@@ -77,7 +106,7 @@ class Decode(nn.Module):
 Example = tuple[Tensor, ...]
 
 
-def parts(codec: Codec, generator: Generator) -> dict[str, tuple[nn.Module, Example]]:
+def parts(codec: Codec, generator: Generator, steps: int) -> dict[str, tuple[nn.Module, Example]]:
     """What a back end has to run, by name: module, and inputs of the shapes that play has."""
     import torch
 
@@ -95,6 +124,8 @@ def parts(codec: Codec, generator: Generator) -> dict[str, tuple[nn.Module, Exam
     x = torch.randn(1, tokens, shape.channels)
     return {
         "embed": (Embed(generator), (condition.action, condition.look, condition.position, condition.posed)),
+        "modulate": (Modulate(generator), (embedded.vector.repeat(steps + 1, 1), torch.ones(steps + 1))),
+        "displacement": (Displacement(generator), (condition.action, condition.position, condition.look[:, 0])),
         "denoise": (
             Denoise(generator),
             (x, level, modulated.blocks, modulated.final, *embedded.parts(), *past.unbind()),

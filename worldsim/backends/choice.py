@@ -20,7 +20,7 @@ from worldsim.errors import ConfigError
 from worldsim.machine import BACKENDS, cache_folder, cores, numerics, play_threads, use_threads
 from worldsim.model.codec import Codec
 from worldsim.model.condition import Condition
-from worldsim.model.generator import Generator
+from worldsim.model.generator import Generator, Modulated
 from worldsim.model.networks import Networks, eager
 
 _REPEATS = 15
@@ -35,18 +35,24 @@ class Choice:
     threads: int
 
 
-def build(choice: Choice, codec: Codec, generator: Generator) -> Networks:
+def build(choice: Choice, codec: Codec, generator: Generator, steps: int) -> Networks:
     """The networks as `choice` runs them. Raises ConfigError where it cannot run here."""
     use_threads(numerics(choice.backend, choice.threads))
     if choice.backend == "openvino":
-        return openvino.build(codec, generator, choice.threads)
+        return openvino.build(codec, generator, steps, choice.threads)
     if choice.backend == "compile":
-        return compiled.build(codec, generator)
+        return compiled.build(codec, generator, steps)
     return eager(codec, generator)
 
 
 def choose(
-    backend: str, threads: int | None, codec: Codec, generator: Generator, name: str, beside_window: bool = False
+    backend: str,
+    threads: int | None,
+    codec: Codec,
+    generator: Generator,
+    steps: int,
+    name: str,
+    beside_window: bool = False,
 ) -> tuple[Choice, Networks]:
     """The back end asked for; with `auto`, or without a number of threads, the fastest of what there is.
 
@@ -58,33 +64,33 @@ def choose(
         raise ConfigError(f"--backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
     if backend != "auto" and threads:
         choice = Choice(backend, threads)
-        return choice, build(choice, codec, generator)
+        return choice, build(choice, codec, generator, steps)
     backends = (backend,) if backend != "auto" else ("eager", "openvino") if openvino.installed() else ("eager",)
     counts = (threads,) if threads else tuple(range(1, play_threads() + 1))
     tries = [Choice(b, t) for b in backends for t in counts]
     if len(tries) == 1:
-        return tries[0], build(tries[0], codec, generator)
-    key = f"{name} {backend} {threads} {beside_window} {cores()} {numerics('', 0)} {openvino.installed()}"
+        return tries[0], build(tries[0], codec, generator, steps)
+    key = f"{name} {steps} {backend} {threads} {beside_window} {cores()} {numerics('', 0)} {openvino.installed()}"
     known = _recall(key)
     if known not in tries:
-        known = _fastest(tries, codec, generator, _drawing if beside_window else nullcontext)
+        known = _fastest(tries, codec, generator, steps, _drawing if beside_window else nullcontext)
         _remember(key, known)
-    return known, build(known, codec, generator)
+    return known, build(known, codec, generator, steps)
 
 
-def _fastest(tries: list[Choice], codec: Codec, generator: Generator, load: Callable) -> Choice:
+def _fastest(tries: list[Choice], codec: Codec, generator: Generator, steps: int, load: Callable) -> Choice:
     best, least = tries[0], float("inf")
     for choice in tries:
-        networks = build(choice, codec, generator)
+        networks = build(choice, codec, generator, steps)
         with load():
-            seconds = tick_seconds(networks)
+            seconds = tick_seconds(networks, steps)
         if seconds < _FASTER * least:
             best, least = choice, seconds
     return best
 
 
 @torch.no_grad()
-def tick_seconds(networks: Networks, steps: int = 2, repeats: int = _REPEATS) -> float:
+def tick_seconds(networks: Networks, steps: int, repeats: int = _REPEATS) -> float:
     """Median time of what a tick consists of: embedding, `steps` passes, a commit, decoding."""
     generator, network = networks.generator, networks.network
     shape, config = generator.shape, generator.config
@@ -98,8 +104,10 @@ def tick_seconds(networks: Networks, steps: int = 2, repeats: int = _REPEATS) ->
     times = []
     for _ in range(3 + repeats):
         begun = time.perf_counter()
+        network.displacement(condition.action, condition.position, condition.look[:, 0])
         embedded = network.embed(condition)
-        modulated = network.modulate(embedded.vector, torch.ones(1))
+        made = network.modulate(embedded.vector.repeat(steps + 1, 1), torch.ones(steps + 1))
+        modulated = Modulated(made.level[:1], made.blocks[:, :1], made.final[:1])
         for _ in range(steps + 1):
             network.denoise(x, modulated, embedded, (past[0], past[1]))
         networks.decode(x)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import tempfile
 import warnings
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -33,7 +33,7 @@ def installed() -> bool:
     return find_spec("openvino") is not None
 
 
-def build(codec: Codec, generator: Generator, threads: int) -> Networks:
+def build(codec: Codec, generator: Generator, steps: int, threads: int) -> Networks:
     """Convert, or take from the cache, and compile for so many threads. Raises ConfigError without OpenVINO."""
     if not installed():
         raise ConfigError("--backend openvino needs OpenVINO; pip install 'worldsim[openvino]' or choose another")
@@ -49,18 +49,22 @@ def build(codec: Codec, generator: Generator, threads: int) -> Networks:
         "ENABLE_CPU_PINNING": False,
     }
     folder = cache_folder() / "openvino"
-    mark = _mark(codec, generator)
+    mark = _mark(codec, generator, steps)
     calls: dict[str, Call] = {}
-    for name, (module, example) in parts(codec, generator).items():
+    for name, (module, example) in parts(codec, generator, steps).items():
         model = _converted(ov, folder / f"{mark}-{name}.xml", module, example)
-        calls[name] = _call(core.compile_model(model, "CPU", settings))
-    network = Accelerated(generator, calls["embed"], calls["denoise"])
+        calls[name] = _call(ov, core.compile_model(model, "CPU", settings))
+    network = Accelerated(generator, calls)
     name = f"openvino {version('openvino')}"
     return Networks(codec, generator, network, lambda tokens: calls["decode"](tokens)[0], name)
 
 
 def _converted(ov: Any, path: Path, module: nn.Module, example: Example) -> Any:
-    """The model kept at `path`; if there is none, or it cannot be read, traced now and kept if the folder allows."""
+    """The model kept at `path`; if there is none, or it cannot be read, traced now and kept if the folder allows.
+
+    What was just traced is read back from its file too: a model fresh from conversion is optimised a little differently
+    from the same one read, and its frames would differ from those of the next start in the last bits.
+    """
     if path.exists():
         try:
             return ov.Core().read_model(path)
@@ -73,29 +77,46 @@ def _converted(ov: Any, path: Path, module: nn.Module, example: Example) -> Any:
     model = ov.convert_model(traced, example_input=example, input=[tuple(e.shape) for e in example])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{os.getpid()}-{path.name}")
-        ov.save_model(model, part, compress_to_fp16=False)
-        part.with_suffix(".bin").replace(path.with_suffix(".bin"))
-        part.replace(path)  # last: where there is an .xml, it is whole
-    except (OSError, RuntimeError):
-        pass  # a cache that cannot be written costs seconds at the next start, no more
-    return model
+        return _through_file(ov, model, path.parent, path)
+    except OSError:  # a cache that cannot be written costs seconds at the next start, no more
+        with tempfile.TemporaryDirectory() as folder:
+            return _through_file(ov, model, Path(folder), Path(folder) / path.name)
 
 
-def _call(compiled: Any) -> Call:
+def _through_file(ov: Any, model: Any, folder: Path, path: Path) -> Any:
+    """Write a model and read it back. Raises OSError if it cannot be written."""
+    part = folder / f"{os.getpid()}-{path.name}"
+    part.touch()  # OpenVINO's own error would not be an OSError
+    ov.save_model(model, part, compress_to_fp16=False)
+    part.with_suffix(".bin").replace(path.with_suffix(".bin"))
+    part.replace(path)  # last: where there is an .xml, it is whole
+    return ov.Core().read_model(path)
+
+
+def _call(ov: Any, compiled: Any) -> Call:
+    """A compiled model as a function. Inputs stay bound: of those that come again, as a frame's condition does in every
+    pass, nothing has to be done."""
     request = compiled.create_infer_request()
-    outputs = list(compiled.outputs)
+    bound: list[tuple[torch.Tensor, torch.Tensor] | None] = [None] * len(compiled.inputs)  # as given, as laid out
+    outputs = range(len(compiled.outputs))
 
     def call(*inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        found = request.infer([np.ascontiguousarray(t.numpy()) for t in inputs], share_inputs=True)
-        return tuple(torch.from_numpy(found[o]) for o in outputs)
+        for i, given in enumerate(inputs):
+            was = bound[i]
+            if was is None or was[0] is not given:
+                laid_out = given.contiguous()
+                request.set_input_tensor(i, ov.Tensor(laid_out.numpy(), shared_memory=True))
+                bound[i] = given, laid_out
+        request.infer(share_outputs=True)
+        return tuple(torch.from_numpy(request.get_output_tensor(i).data.copy()) for i in outputs)
 
     return call
 
 
-def _mark(codec: Codec, generator: Generator) -> str:
+def _mark(codec: Codec, generator: Generator, steps: int) -> str:
     """Names weights, sizes and versions."""
-    about = f"{_LAYOUT} {version('openvino')} {torch.__version__} {codec.config} {generator.config} {generator.shape}"
+    sizes = f"{codec.config} {generator.config} {generator.shape} {steps}"
+    about = f"{_LAYOUT} {version('openvino')} {torch.__version__} {sizes}"
     hasher = hashlib.sha256(about.encode())
     for module in (codec, generator):
         for name, tensor in module.state_dict().items():

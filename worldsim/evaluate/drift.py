@@ -30,7 +30,8 @@ def drift(world: SourceWorld, dreamer: Dreamer, ticks: int, quiet: bool) -> tupl
     looks in a row the dream has less than 0.3 of the truth's sharpness, or less than 0.1 of its motion while it moves.
     """
     scene = dreamer.scene
-    dream = NeuralWorld(scene, eager(dreamer.codec, dreamer.generator), dreamer.steps, dreamer.context_level)
+    networks = eager(dreamer.codec, dreamer.generator)
+    dream = NeuralWorld(scene, networks, dreamer.steps, dreamer.context_level, dreamer.commit)
     player = RandomPlayer(scene, world.dynamics, HELD_OUT_SEED + 777)
     pose = player.start_pose()
     start = world.at(pose)[1].pixels
