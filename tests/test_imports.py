@@ -12,7 +12,7 @@ import worldsim
 ROOT = Path(worldsim.__file__).parent
 # Who may import whom, lowest first: a module may import from its own layer's packages and from lower layers.
 LAYERS = [
-    {"errors", "config", "__init__"},
+    {"errors", "config", "pans", "__init__"},
     {"action", "camera"},
     {"scene"},
     {"world", "trace", "machine"},

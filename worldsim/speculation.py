@@ -8,131 +8,111 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from worldsim.action import Action, ActionSpace
-
-_LONGEST_PAN, _LEADS = 30, 3  # ticks; how many of a pan's first ticks may have moved less than a quantum
-
-
-def _pan_table() -> np.ndarray:
-    """Share of a pan done after 1, 2, ... ticks, for pans of 3 to _LONGEST_PAN ticks: minimum jerk (Flash & Hogan 1985,
-    eq. 3), the way a hand moves."""
-    ticks = np.arange(1, _LONGEST_PAN + _LEADS + 2)
-    t = np.minimum(ticks / np.arange(3, _LONGEST_PAN + 1)[:, None], 1.0)
-    return 10 * t**3 - 15 * t**4 + 6 * t**5
+from worldsim.pans import Hand, Quanta
 
 
-_PANS = _pan_table()
+class _Habits:
+    """What has followed the last two motions of the mouse, over the last minutes of play: habits change with the
+    place."""
 
+    _MEMORY = 4000  # motions
 
-def next_of_pan(moved: Sequence[int]) -> int:
-    """The next quanta of a mouse axis, given those of the motion so far: the pan that fits it best, gone on.
+    def __init__(self) -> None:
+        self._followers: dict[tuple[Quanta, Quanta], Counter[Quanta]] = {}
+        self._order: deque[tuple[tuple[Quanta, Quanta], Quanta]] = deque()
 
-    Every length and every number of unseen first ticks is tried, its size by least squares; a pan is the better the
-    fewer of the whole quanta given out so far it gets wrong (quanta are cut off, the rest is carried).
-    """
-    if not moved:
-        return 0
-    if len(moved) < 2:
-        return 2 * moved[-1]
-    if len(moved) + _LEADS > _PANS.shape[1] - 1:
-        return moved[-1]
-    best: tuple[float, float, int] | None = None
-    for lead in range(_LEADS):
-        total = np.cumsum([*[0] * lead, *moved])
-        shares = _PANS[:, : len(total)]
-        middle = total + 0.5 * np.sign(total[-1])  # of what was cut off
-        middle[:lead] = 0.25 * np.sign(total[-1])
-        size = shares @ middle / np.square(shares).sum(axis=1)
-        curves = size[:, None] * shares
-        wrong = (np.trunc(curves) != total).sum(axis=1)
-        off = np.square(curves - middle).sum(axis=1)
-        row = int(np.lexsort((off, wrong))[0])
-        if best is None or (wrong[row], off[row]) < best[:2]:
-            after = int(np.trunc(size[row] * _PANS[row, len(total)]))
-            best = float(wrong[row]), float(off[row]), after - int(total[-1])
-    assert best is not None
-    return best[2]
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def after(self, before: Quanta, last: Quanta) -> Counter[Quanta]:
+        """How often each motion followed these two."""
+        return self._followers.get((before, last), Counter())
+
+    def observe(self, before: Quanta, last: Quanta, motion: Quanta) -> None:
+        """Remember what followed."""
+        self._followers.setdefault((before, last), Counter())[motion] += 1
+        self._order.append(((before, last), motion))
+        if len(self._order) > self._MEMORY:
+            key, old = self._order.popleft()
+            followers = self._followers[key]
+            followers[old] -= 1
+            self._followers[key] = +followers
+            if not self._followers[key]:
+                del self._followers[key]
 
 
 class ActionPredictor:
-    """Predicts the next action from this player's own history: keys repeat; the mouse does what this player has most
-    often done after the same motion, and where no habit is known goes on with the pan it is in."""
+    """Predicts the next action from this player's own history: the mouse does what it has done after the same motion,
+    as far as that is known, and else goes on with the pan it is in; keys mostly repeat."""
 
-    _MEMORY = 4000  # motions remembered, some minutes of play: habits change with the place
+    _DOUBT = 4.0  # for each different follower of a motion, so many sightings are needed to count as the pan model
+    _SAME_KEYS = 10.0  # times keys count as having stayed before anything is known of them
 
     def __init__(self, space: ActionSpace) -> None:
         self._space = space
         self._mouse = [i for i, c in enumerate(space.controls) if c.is_mouse]
-        self._bounds = [space.controls[i].bounds[1] for i in self._mouse]
-        self._pans: list[deque[int]] = [deque(maxlen=2 * _LONGEST_PAN) for _ in self._mouse]
-        self._followers: dict[tuple[int, ...], Counter[tuple[int, ...]]] = {}
-        self._order: deque[tuple[tuple[int, ...], tuple[int, ...]]] = deque()
-        self._last: Action | None = None
-        self._before: tuple[int, ...] | None = None
+        self._keys = [i for i, c in enumerate(space.controls) if not c.is_mouse]
+        self._hand = Hand([space.controls[i].bounds[1] for i in self._mouse])
+        self._habits = _Habits()
+        self._key_followers: dict[Quanta, Counter[Quanta]] = {}
+        self._recent: deque[Action] = deque([space.idle, space.idle], maxlen=2)
 
     def observe(self, action: Action) -> None:
         """Learn from the action really taken."""
-        motion = self._motion(action)
-        if self._last is not None:
-            last = self._motion(self._last)
-            key = (*(self._before or last), *last)
-            self._followers.setdefault(key, Counter())[motion] += 1
-            self._order.append((key, motion))
-            while len(self._order) > self._MEMORY:
-                key, old = self._order.popleft()
-                followers = self._followers[key]
-                followers[old] -= 1
-                if followers[old] <= 0:
-                    del followers[old]
-                if not followers:
-                    del self._followers[key]
-            self._before = last
-        self._last = action
-        for pan, value in zip(self._pans, self._motion(action), strict=True):
-            if value:
-                pan.append(value)
-            else:
-                pan.clear()
+        before, last = self._recent
+        self._habits.observe(self._motion(before), self._motion(last), self._motion(action))
+        self._key_followers.setdefault(self._held(last), Counter())[self._held(action)] += 1
+        self._hand.observe(self._motion(action), self._held(action))
+        self._recent.append(action)
 
     def predict(self, drafted: tuple[Action, ...] = ()) -> Action:
         """The likeliest action after the real ones and, for a deeper draft, after those already drafted."""
-        recent = [a for a in (self._last, *drafted) if a is not None]
-        if not recent:
-            return self._space.idle
-        last = self._motion(recent[-1])
-        before = self._motion(recent[-2]) if len(recent) > 1 else self._before or last
-        guess = self._habit((*before, *last)) or tuple(
-            max(-bound, min(bound, next_of_pan(self._moved(axis, drafted)))) for axis, bound in enumerate(self._bounds)
-        )
-        values = list(recent[-1].values)
-        for index, value in zip(self._mouse, guess, strict=True):
+        return self.candidates(1, drafted)[0][0]
+
+    def candidates(self, count: int, drafted: tuple[Action, ...] = ()) -> list[tuple[Action, float]]:
+        """At most `count` different actions with their probabilities, the likeliest first."""
+        motions, keys = self._motions(count, drafted), self._next_keys(count, drafted)
+        both = [(self._action(held, motion), p * q) for motion, p in motions for held, q in keys]
+        return sorted(both, key=lambda entry: -entry[1])[:count]
+
+    def _motions(self, count: int, drafted: tuple[Action, ...]) -> list[tuple[Quanta, float]]:
+        """The likeliest next motions of the mouse: habit, with the pan model for what habit has not seen."""
+        before, last = (self._motion(a) for a in (*self._recent, *drafted)[-2:])
+        forecast = self._hand.forecast([self._motion(a) for a in drafted])
+        habit = self._habits.after(before, last)
+        doubt = self._DOUBT * max(len(habit), 1)  # many followers: no habit (escapes of PPM, Moffat 1990)
+        known = habit.total() + doubt
+        at_rest = (0,) * len(self._mouse)
+        chance: dict[Quanta, float] = {}
+        for motion, p in forecast.likeliest(count) if forecast else [(at_rest, 1.0)]:
+            chance[motion] = chance.get(motion, 0.0) + p * doubt / known
+        for motion, times in habit.items():
+            if motion not in chance:
+                chance[motion] = forecast.probability(motion) * doubt / known if forecast else 0.0
+            chance[motion] += times / known
+        return sorted(chance.items(), key=lambda entry: -entry[1])[:count]
+
+    def _next_keys(self, count: int, drafted: tuple[Action, ...]) -> list[tuple[Quanta, float]]:
+        """The likeliest keys of the next tick."""
+        held = self._held((*self._recent, *drafted)[-1])
+        seen = Counter(self._key_followers.get(held, Counter()))
+        seen[held] += int(self._SAME_KEYS)
+        return [(keys, times / seen.total()) for keys, times in seen.most_common(count)]
+
+    def _action(self, held: Quanta, motion: Quanta) -> Action:
+        values = [0] * self._space.size
+        for index, value in zip((*self._keys, *self._mouse), (*held, *motion), strict=True):
             values[index] = value
         return Action(tuple(values))
 
-    def _habit(self, key: tuple[int, ...]) -> tuple[int, ...] | None:
-        """What has nearly always followed these two motions; None where that is not known."""
-        followers = self._followers.get(key)
-        if not followers or not any(key):  # rest says nothing of when it will end
-            return None
-        motion, count = followers.most_common(1)[0]
-        seen = sum(followers.values())
-        return motion if seen >= 3 and count >= 0.6 * seen else None
-
-    def _moved(self, axis: int, drafted: tuple[Action, ...]) -> list[int]:
-        """Quanta of the motion an axis is in, drafted ticks included; empty at rest."""
-        moved = list(self._pans[axis])
-        for action in drafted:
-            value = action.values[self._mouse[axis]]
-            moved = [*moved, value] if value else []
-        return moved
-
-    def _motion(self, action: Action) -> tuple[int, ...]:
+    def _motion(self, action: Action) -> Quanta:
         return tuple(action.values[i] for i in self._mouse)
+
+    def _held(self, action: Action) -> Quanta:
+        return tuple(action.values[i] for i in self._keys)
 
 
 @dataclass
