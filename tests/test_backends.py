@@ -62,6 +62,39 @@ def test_drafted_equals_plain(played, some_actions):
         assert session.drafts.accepted and session.drafts.discarded
 
 
+class Told:
+    """A predictor that is told the actions, and by a pattern of 1 and 0 whether to say the right ones."""
+
+    def __init__(self, actions, pattern, space):
+        self._actions, self._pattern, self._space, self._tick = actions, pattern, space, 0
+
+    def observe(self, action):
+        self._tick += 1
+
+    def candidates(self, count, drafted=()):
+        ahead = self._tick + len(drafted)
+        if self._pattern[ahead % len(self._pattern)] and ahead < len(self._actions):
+            return [(self._actions[ahead], 1.0)]
+        return [(self._space.make(yaw=17 - ahead % 3, pitch=5), 1.0)]
+
+
+@pytest.mark.parametrize("pattern", [(1,), (0,), (1, 0), (1, 1, 0), (0, 0, 1)])
+def test_forced_acceptance_and_rejection_change_nothing(played, some_actions, pattern):
+    actions = some_actions[:24]
+    _, plain = frames(played, actions)
+    told = Told(actions, pattern, played.world.scene.action_space)
+
+    def draft(session):
+        session._drafts.predictor = told
+        session.slack(lambda: float("inf"))
+
+    session, drafted = frames(played, actions, "2", draft)
+    assert [t.digest for t in plain] == [t.digest for t in drafted]
+    right = sum(pattern[i % len(pattern)] for i in range(len(actions)))
+    assert [t.drafted for t in drafted] == [bool(pattern[i % len(pattern)]) for i in range(len(actions))]
+    assert session.drafts.accepted == right and session.drafts.missed == len(actions) - right
+
+
 def test_a_replay_adopts_the_back_end_and_is_identical(played, some_actions, tmp_path):
     session, _ = frames(played, some_actions[:1])
     session.record(tmp_path / "t.jsonl")

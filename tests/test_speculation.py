@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from worldsim.drafts import DraftCount
 from worldsim.pans import minimum_jerk
-from worldsim.speculation import ActionPredictor, Depth, DraftCount, Pace, _Habits
+from worldsim.speculation import ActionPredictor, Depth, Pace, _Habits
 
 
 def pan(size: float, length: int) -> list[int]:
@@ -174,6 +175,6 @@ def test_one_hiccup_does_not_end_drafting():
     assert any(pace.fits(0.040) for _ in range(40))
 
 
-def test_the_hit_rate_counts_finished_drafts():
+def test_the_hit_rate_counts_ticks_with_drafts():
     assert DraftCount().hit_rate == 0
-    assert DraftCount(accepted=3, discarded=1, given_up=5).hit_rate == 0.75
+    assert DraftCount(accepted=3, missed=1, discarded=7, given_up=5).hit_rate == 0.75

@@ -210,13 +210,12 @@ class _Engine:
         self._slot = (self._slot + 1) % SLOTS
         start = self._slot * SLOT_BYTES
         np.ndarray(pixels.shape, np.uint8, self._memory.buf, start)[:] = pixels
-        drafts = session.drafts
         _say(
             self._pipe, "frame", slot=self._slot, size=list(pixels.shape[:2]), tick=frame.tick,
             yaw_deg=frame.look.yaw_deg, pitch_deg=frame.look.pitch_deg, id=id,
             tick_ms=None if ticked is None else ticked.seconds * 1e3,
             drafted=bool(ticked and ticked.drafted), earliest=session.earliest_tick,
-            draft={"accepted": drafts.accepted, "discarded": drafts.discarded, "given_up": drafts.given_up},
+            draft=session.drafts.figures(),
             replaying=self._replay is not None, spent=session.spent.take() if ticked is not None else {},
         )  # fmt: skip
 

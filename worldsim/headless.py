@@ -54,7 +54,6 @@ def play_headless(
         if len(times) == min(1_000, ticks):
             memory["rss_mb_1000"] = rss_mb()
     seconds = time.perf_counter() - begun
-    drafts = session.drafts
     return {
         "ticks": ticks,
         "seconds": round(seconds, 3),
@@ -64,10 +63,9 @@ def play_headless(
         "late_over_early": late_over_early(times),
         **memory,
         "rss_mb_end": rss_mb(),
-        "draft": {"accepted": drafts.accepted, "discarded": drafts.discarded, "given_up": drafts.given_up,
-                  "wasted_ms": round(drafts.wasted_s * 1e3, 1)},
+        "draft": session.drafts.figures(),
         "digests": digests,
-    }  # fmt: skip
+    }
 
 
 def late_over_early(seconds: list[float]) -> float | None:

@@ -76,6 +76,8 @@ class Replay:
             if "picture" in data and self.first_difference is not None and self.psnr_db is None:
                 self.psnr_db = frame_psnr(ticked.frame.pixels, decode_picture(data["picture"], where))
             return ticked.frame
+        if record.kind == "summary":  # what the session was like: nothing to replay
+            return session.frame
         if record.kind == "rewind":
             return session.rewind(int(data["tick"]))
         if record.kind == "anchor":

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from worldsim.action import Action
+from worldsim.drafts import DraftCount, Drafts
 from worldsim.scene import Scene
-from worldsim.speculation import ActionPredictor, Depth, DraftCount, Pace
+from worldsim.speculation import ActionPredictor
 from worldsim.trace import PICTURE_EVERY, Header, TraceWriter, digest, encode_picture
 from worldsim.world import Frame, Moment, Spawn, State, World
 
@@ -98,16 +99,8 @@ class Spent:
 
 
 @dataclass
-class _Draft:
-    action: Action
-    state: State
-    frame: Frame
-    spent_s: float
-
-
-@dataclass
 class SessionSettings:
-    """speculate: `off`, `auto` for drafts in the slack of a tick, or a depth that is always drafted.
+    """speculate: `off`, `auto` for drafts in the slack of a tick, or how many are always held, whatever they cost.
     rewind_s: how far one can go back. anchor: what a strayed dream begins afresh from: `frame`, its own last picture;
     `spawn`, the nearest start picture; `off`, nothing, it is left alone."""
 
@@ -124,11 +117,8 @@ class Session:
     def __init__(self, played: Played, spawn: Spawn, settings: SessionSettings) -> None:
         self.home = Home(played, spawn, settings.spawn_note)
         self.settings = settings
-        self.drafts = DraftCount()
         self.spent = Spent()
-        self._predictor = ActionPredictor(self.scene.action_space)
-        self._pace, self._depth = Pace(), Depth()
-        self._drafts: deque[_Draft] = deque()
+        self._drafts = Drafts(ActionPredictor(self.scene.action_space))
         self._recorder: TraceWriter | None = None
         self._past: deque[Past] = deque()
         self._taken: list[bytes] = []  # action and digest of tick 1, 2, ...: hours of play must fit
@@ -162,6 +152,11 @@ class Session:
         return self._past[0].frame.tick
 
     @property
+    def drafts(self) -> DraftCount:
+        """What became of drafts so far."""
+        return self._drafts.count
+
+    @property
     def recording(self) -> Path | None:
         return self._recorder.path if self._recorder else None
 
@@ -171,8 +166,9 @@ class Session:
         state, frame, drafted = self._take(action)
         mark = digest(frame.pixels)
         seconds = time.perf_counter() - begun
+        (self.drafts.hit_s if drafted else self.drafts.plain_s).append(seconds)
         self._remember(state, frame, action, mark)
-        self._predictor.observe(action)
+        self._drafts.predictor.observe(action)
         self._taken.append(self._pack(action, mark))
         if self._recorder:
             data: dict[str, Any] = {"tick": frame.tick, "action": list(action.values), "digest": mark}
@@ -193,44 +189,21 @@ class Session:
             self.played.world.settle(self._state)
         if self._recorder:
             self._recorder.flush()
-        speculate = self.settings.speculate
+        speculate, world = self.settings.speculate, self.played.world
         if speculate == "off":
             return
-        forced = speculate != "auto"  # a given depth is drafted whatever it costs, for tests and measurement
-        for _ in range(len(self._drafts), int(speculate) if forced else self._depth.limit):
-            if not (forced or self._pace.fits(left_s())):
-                return
-            with self.spent.on("draft"):
-                done = self._draft_one(left_s, forced)
-            if not done:
-                return
-
-    def _draft_one(self, left_s: Callable[[], float], forced: bool) -> bool:
-        """Add one draft behind those there are. False if it was given up."""
-        state = self._drafts[-1].state if self._drafts else self._state
-        action = self._predictor.predict(tuple(d.action for d in self._drafts))
-        begun = time.perf_counter()
-        work = self.played.world.passes(state, action)
-        try:
-            while True:
-                next(work)
-                if not forced and left_s() <= 0:
-                    self.drafts.given_up += 1
-                    self.drafts.wasted_s += time.perf_counter() - begun
-                    return False
-        except StopIteration as stop:
-            spent = time.perf_counter() - begun
-            state, frame = stop.value
-            self._drafts.append(_Draft(action, state, frame, spent))
-            self._pace.observe(spent)
-            return True
+        with self.spent.on("draft"):
+            if speculate == "auto":
+                self._drafts.fill(world, self._state, left_s)
+            else:
+                self._drafts.fill_to(world, self._state, int(speculate))
 
     def rewind(self, tick: int) -> Frame:
         """Go back to a tick, at most to `earliest_tick`. What follows is a new branch."""
         tick = max(self.earliest_tick, min(tick, self.tick))
         if tick == self.tick:
             return self.frame
-        self._drop_drafts()
+        self._drafts.drop()
         while self._past[-1].frame.tick > tick:
             self._past.pop()
         self._rebuild_last()
@@ -261,7 +234,7 @@ class Session:
 
         moments: of how many past frames at most the new world's context is made.
         """
-        self._drop_drafts()
+        self._drafts.drop()
         kept = played.scene_sha256 == self.played.scene_sha256
         past = [Moment(p.frame, p.action) for p in list(self._past)[-min(moments, ENTER_TICKS) :]]
         data = {"tick": self.tick, "checkpoint": played.checkpoint, "sha256": played.sha256, "steps": played.steps,
@@ -273,7 +246,7 @@ class Session:
             self._past[-1] = Past(last.frame, last.action, last.digest, thin, state, self.home, began=True)
             self._controls.append(("swap", data))
         else:
-            self._predictor = ActionPredictor(self.scene.action_space)
+            self._drafts.predictor = ActionPredictor(self.scene.action_space)
             self._begin()
         if self._recorder:
             self._recorder.write("swap", **data)
@@ -281,7 +254,7 @@ class Session:
 
     def anchor(self, spawn: Spawn | None) -> Frame:
         """Begin the context afresh from one picture: the newest frame, or a spawn, with its pose. Play goes on."""
-        self._drop_drafts()
+        self._drafts.drop()
         world, last = self.played.world, self._past[-1]
         frame, action = last.frame, last.action
         if spawn is not None:
@@ -338,6 +311,7 @@ class Session:
         """End the trace. Returns its path and its number of ticks, None if there was none."""
         if self._recorder is None:
             return None
+        self._recorder.write("summary", ticks=self._recorder.ticks, draft=self.drafts.figures())
         done = self._recorder.path, self._recorder.ticks
         self._recorder.close()
         self._recorder = None
@@ -355,7 +329,7 @@ class Session:
 
     def _begin(self) -> None:
         """Start the world at home: the branch that leads from here to now is empty."""
-        self._drop_drafts()
+        self._drafts.drop()
         played = self.played
         state, frame = played.world.start(self.settings.seed, self.home.spawn)
         idle, thin = self.scene.action_space.idle, played.world.thin(state)
@@ -373,16 +347,12 @@ class Session:
 
     def _take(self, action: Action) -> tuple[State, Frame, bool]:
         """The next state and frame: the draft if it is for exactly this action, else made now."""
-        if self._drafts:
-            self._depth.observe(self._drafts[0].action == action)
-        if self._drafts and self._drafts[0].action == action:
-            draft = self._drafts.popleft()
-            self.drafts.accepted += 1
+        draft = self._drafts.take(action)
+        if draft is not None:
             return draft.state, draft.frame, True
-        self._drop_drafts()
         begun = time.perf_counter()
         state, frame = self._make(action)
-        self._pace.observe(time.perf_counter() - begun)  # a draft costs what a plain tick costs
+        self._drafts.observe_cost(time.perf_counter() - begun)
         return state, frame, False
 
     def _make(self, action: Action) -> tuple[State, Frame]:
@@ -398,11 +368,6 @@ class Session:
                 return stop.value
             self.spent.add(part, time.perf_counter() - begun)
             part = "denoise"
-
-    def _drop_drafts(self) -> None:
-        self.drafts.discarded += len(self._drafts)
-        self.drafts.wasted_s += sum(d.spent_s for d in self._drafts)
-        self._drafts.clear()
 
     def _remember(self, state: State, frame: Frame, action: Action, mark: str) -> None:
         before = self._past[-1]

@@ -1,14 +1,12 @@
 """Speculation: what the player will probably do next, and when a draft of it is worth starting.
 
-Next-Frame Diffusion's speculative sampling, made exact: a draft is accepted only if the real action equals the
-predicted one, and then it is the very state and frame that the plain path would have made.
+Next-Frame Diffusion's speculative sampling, made exact: see drafts.py for what is made of the predictions.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections import Counter, deque
-from dataclasses import dataclass
 
 from worldsim.action import Action, ActionSpace
 from worldsim.pans import Hand, Quanta
@@ -113,22 +111,6 @@ class ActionPredictor:
 
     def _held(self, action: Action) -> Quanta:
         return tuple(action.values[i] for i in self._keys)
-
-
-@dataclass
-class DraftCount:
-    """What became of drafts in a session."""
-
-    accepted: int = 0
-    discarded: int = 0
-    given_up: int = 0
-    wasted_s: float = 0.0
-
-    @property
-    def hit_rate(self) -> float:
-        """Share of finished drafts that were accepted; 0 before the first."""
-        finished = self.accepted + self.discarded
-        return self.accepted / finished if finished else 0.0
 
 
 class Depth:

@@ -24,7 +24,7 @@ from worldsim.errors import TraceError
 FORMAT = 1
 PICTURE_EVERY = 100  # ticks between lossless pictures, which say how far a replay is off
 _FLUSH_S = 0.5
-KINDS = ("tick", "swap", "rewind", "reset", "anchor")
+KINDS = ("tick", "swap", "rewind", "reset", "anchor", "summary")
 
 
 @dataclass(frozen=True)

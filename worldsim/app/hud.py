@@ -51,7 +51,9 @@ class Status:
     tick_ms: deque[float] = field(default_factory=lambda: deque(maxlen=200))
     latency_ms: deque[float] = field(default_factory=lambda: deque(maxlen=200))
     accepted: int = 0
-    discarded: int = 0
+    missed: int = 0
+    hit_ms: float = 0.0
+    plain_ms: float = 0.0
     late: int = 0
     recording_s: float | None = None
     spent: deque[dict[str, float]] = field(default_factory=lambda: deque(maxlen=TIMELINE_TICKS))  # ms by part
@@ -78,13 +80,14 @@ class Hud:
         """Two lines: speed and latency; where one is, and the newest note."""
         surface = pygame.Surface((width, BAR_HEIGHT), pygame.SRCALPHA)
         surface.fill((18, 18, 22, 255))
-        drafts = status.accepted + status.discarded
+        drafts = status.accepted + status.missed
         hit = f"{100 * status.accepted / drafts:.0f} %" if drafts else "-"
         p50, p99 = _percentiles(status.tick_ms)
         latency, _ = _percentiles(status.latency_ms)
         cells = [
             (f"{status.fps():.1f}", "fps"), (f"{p50:.0f} / {p99:.0f} ms", "tick p50 / p99"),
             (f"{latency:.0f} ms", "input to display"), (hit, "drafts hit"), (f"{status.late}", "late"),
+            (f"{status.hit_ms:.1f} / {status.plain_ms:.0f} ms", "drafted / not"),
         ]  # fmt: skip
         x, gap = 10, 12 if width < 760 else 22
         for value, label in cells:

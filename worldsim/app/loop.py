@@ -271,7 +271,9 @@ class Desktop:
         self._screen.take_frame(self._engine.pixels(message), look)
         status.tick, self._earliest, self._replaying = message["tick"], message["earliest"], message["replaying"]
         self.played.draft = message["draft"]
-        status.accepted, status.discarded = message["draft"]["accepted"], message["draft"]["discarded"]
+        draft = message["draft"]
+        status.accepted, status.missed = draft["accepted"], draft["missed"]
+        status.hit_ms, status.plain_ms = draft["hit_ms"], draft["plain_ms"]
         stamp = self._stamps.pop(message["id"], None)
         if message["tick_ms"] is None:  # not made for an action: a reset, a rewind, a replayed frame
             self._newest_look = look
