@@ -157,10 +157,8 @@ class PlaceMemory(nn.Module):
         most = points.new_tensor(size) - 1.001
         q = torch.minimum(((points - self.low) / cell_m).clamp(min=0), most)
         base = q.detach().floor()
-        (x, y, z), (u, v, w) = (q - base).unbind(-1), (1 - q + base).unbind(-1)
-        weights = torch.stack(
-            [u * v * w, u * v * z, u * y * w, u * y * z, x * v * w, x * v * z, x * y * w, x * y * z], -1
-        )
+        near = (1 - self.corner - (q - base)[..., None, :]).abs()  # (..., 8, 3): share of each corner along each axis
+        weights = near[..., 0] * near[..., 1] * near[..., 2]
         steps = self.corner.new_tensor([size[1] * size[2], size[2], 1])
         return (base.long() * steps).sum(-1, keepdim=True) + (self.corner * steps).sum(-1), weights
 
