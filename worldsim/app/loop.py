@@ -26,6 +26,7 @@ from worldsim.errors import WorldsimError
 from worldsim.scene import Scene, parse_scene
 
 _LATE_WINDOW = 100  # ticks over which lateness is judged
+_AT_ONCE_S = 0.004  # within which a drafted frame comes: worth waiting for rather than drawing twice
 _REWIND_TICKS = 2  # ticks gone back for each tick's time while Backspace is held
 
 
@@ -84,7 +85,8 @@ class Desktop:
         self._await_display: float | None = None
         self._waited_ms = self._drawn_ms = 0.0  # of this tick, for the timeline
         self._input_time: float | None = None
-        self._due = 0.0
+        self._turned_at: float | None = None  # when the look was first moved that the display does not show yet
+        self._due = self._sent_at = self._draw_s = 0.0
         self._recent_late: list[bool] = []
         self._paused = self._replaying = self._running = False
         self._offered = False
@@ -134,7 +136,7 @@ class Desktop:
             self._window.capture(True)
         elif event.type == pygame.MOUSEMOTION and self._window.captured and self._input:
             self._input.move(*event.rel)
-            self._touched()
+            self._turned()
         elif event.type == pygame.KEYDOWN and self._key(event):
             return
         elif event.type == pygame.KEYUP and event.key == pygame.K_BACKSPACE:
@@ -148,6 +150,13 @@ class Desktop:
         """Remember when the first input came that no action has taken yet."""
         if self._input_time is None:
             self._input_time = time.perf_counter()
+
+    def _turned(self) -> None:
+        """The mouse has moved: where reprojection shows that, the next picture answers it, else the next frame."""
+        if not self._screen.reproject:
+            self._touched()
+        elif self._turned_at is None:
+            self._turned_at = time.perf_counter()
 
     def _key(self, event: pygame.event.Event) -> bool:
         """A key of the program itself. Returns True if it was one."""
@@ -268,7 +277,7 @@ class Desktop:
         if not self.played.first_frame_s:
             self.played.first_frame_s = now - self._begun
         status, look = self._status, Look(message["yaw_deg"], message["pitch_deg"])
-        self._screen.take_frame(self._engine.pixels(message), look)
+        self._screen.take_frame(self._engine.pixels(message), look, message["tick"])
         status.tick, self._earliest, self._replaying = message["tick"], message["earliest"], message["replaying"]
         self.played.draft = message["draft"]
         draft = message["draft"]
@@ -319,8 +328,7 @@ class Desktop:
         action = self._input.sample()
         if self._script:
             action = next(self._script)
-            if action != self._scene.action_space.idle:
-                self._touched()  # scripted hands have a latency too
+            self._touched_by(action)
         space = self._scene.action_space
         self._newest_look = self._scene.camera.turn(
             self._newest_look, space.degrees(action, "yaw"), space.degrees(action, "pitch")
@@ -328,8 +336,17 @@ class Desktop:
         self._pending = self._next_id = self._next_id + 1
         if self._input_time is not None:  # only what a hand did has a latency
             self._stamps[self._pending] = self._input_time
-        self._input_time = None
+        self._input_time, self._sent_at = None, time.perf_counter()
         self._engine.send("advance", action=list(action.values), id=self._pending, period_s=1 / self._scene.tick_hz)
+
+    def _touched_by(self, action: Action) -> None:
+        """Scripted hands have a latency too: the mouse, if they moved it, else the keys."""
+        assert self._scene is not None
+        mouse = any(v and c.is_mouse for v, c in zip(action.values, self._scene.controls, strict=True))
+        if mouse:
+            self._turned()
+        elif action != self._scene.action_space.idle:
+            self._touched()
 
     def _count_late(self, late: bool) -> None:
         self._recent_late = [*self._recent_late[-_LATE_WINDOW + 1 :], late]
@@ -348,8 +365,14 @@ class Desktop:
             self._draw()
 
     def _looking(self) -> bool:
-        """True if the mouse has moved the look since the last action."""
-        return self._input is not None and any(abs(d) >= 0.25 for d in self._input.pending_deg())
+        """True if the look has moved beyond what the display shows: since the last action, or by it, if the engine
+        takes its time over the frame."""
+        if self._input is None or self._rewind_to is not None:
+            return False
+        patience = max(_AT_ONCE_S, self._draw_s)  # no longer a wait than drawing twice would be
+        asked = self._pending is not None and time.perf_counter() - self._sent_at > patience
+        behind = asked and self._screen.reproject and self._newest_look != self._screen.shown_look
+        return behind or any(abs(d) >= 0.25 for d in self._input.pending_deg())
 
     def _draw(self) -> None:
         status = self._status
@@ -365,12 +388,13 @@ class Desktop:
             look = self._scene.camera.turn(look, *self._input.pending_deg())
         begun = time.perf_counter()
         drawn_at = self._screen.draw(look)
-        self._drawn_ms += (drawn_at - begun) * 1e3
-        if self._await_display is not None:
-            latency = (drawn_at - self._await_display) * 1e3
-            status.latency_ms.append(latency)
-            self.played.latency_ms.append(latency)
-            self._await_display = None
+        self._draw_s = drawn_at - begun
+        self._drawn_ms += self._draw_s * 1e3
+        for since in (self._await_display, self._turned_at):
+            if since is not None:
+                status.latency_ms.append((drawn_at - since) * 1e3)
+                self.played.latency_ms.append((drawn_at - since) * 1e3)
+        self._await_display = self._turned_at = None
 
 
 def _first_start() -> bool:

@@ -26,17 +26,27 @@ void main() {
 _FRAME = """
 #version 330
 uniform sampler2D picture;
-uniform mat3 warp;       // from where the player looks now to where the frame was made for; see camera.homography
+uniform sampler2D earlier;  // a frame of before that shows what lies beyond the newest one's edge
+uniform mat3 warp;          // from where the player looks now to where the frame was made for; see camera.homography
+uniform mat3 warp_earlier;
 uniform float dim;
 in vec2 at;
 out vec4 colour;
-void main() {
+vec2 seen_from(mat3 warp) {
     vec3 p = warp * vec3(at.x * 2.0 - 1.0, 1.0 - at.y * 2.0, 1.0);
-    vec2 q = p.xy / max(p.z, 1e-4);
-    vec2 uv = vec2(q.x * 0.5 + 0.5, 0.5 - q.y * 0.5);
-    vec2 over = max(max(-uv, uv - 1.0), 0.0);   // what no frame has shown yet: the edge, stretched and darkened
-    float fade = 1.0 - min(6.0 * (over.x + over.y), 0.6);
-    colour = vec4(texture(picture, clamp(uv, 0.0, 1.0)).rgb * fade * dim, 1.0);
+    if (p.z < 1e-4) return vec2(-9.0);          // behind the back of that frame
+    return vec2(p.x, -p.y) / p.z * 0.5 + 0.5;
+}
+float outside(vec2 uv) {
+    vec2 over = max(max(-uv, uv - 1.0), 0.0);
+    return over.x + over.y;
+}
+void main() {
+    vec2 uv = seen_from(warp), before = seen_from(warp_earlier);
+    vec3 made = texture(picture, clamp(uv, 0.0, 1.0)).rgb;
+    if (outside(uv) > 0.0)  // what no frame has shown yet: the edge, stretched and darkened
+        made = outside(before) > 0.0 ? made * (1.0 - min(6.0 * outside(uv), 0.6)) : texture(earlier, before).rgb;
+    colour = vec4(made * dim, 1.0);
 }
 """
 
@@ -75,18 +85,28 @@ class Renderer:
         self._overlay_program = gl.program(vertex_shader=_VERTEX, fragment_shader=_OVERLAY)
         self._frame_quad = gl.vertex_array(self._frame_program, [])
         self._overlay_quad = gl.vertex_array(self._overlay_program, [])
+        self._frame_program["picture"].value, self._frame_program["earlier"].value = 0, 1  # type: ignore[union-attr]
         self._frame: moderngl.Texture | None = None
+        self._earlier: moderngl.Texture | None = None
         self._overlays: dict[str, moderngl.Texture] = {}
         self._size = (1, 1)
 
     def upload_frame(self, pixels: np.ndarray) -> None:
         """Take a new picture uint8 (H, W, 3)."""
+        self._frame = self._uploaded(self._frame, pixels)
+
+    def upload_earlier(self, pixels: np.ndarray) -> None:
+        """Take a picture of before, to fill what the newest one does not show."""
+        self._earlier = self._uploaded(self._earlier, pixels)
+
+    def _uploaded(self, texture: moderngl.Texture | None, pixels: np.ndarray) -> moderngl.Texture:
         size = pixels.shape[1], pixels.shape[0]
-        if self._frame is None or self._frame.size != size:
-            self._frame = self._gl.texture(size, 3)
-            self._frame.repeat_x = self._frame.repeat_y = False
-            self._frame.filter = moderngl.LINEAR, moderngl.LINEAR
-        self._frame.write(np.ascontiguousarray(pixels).tobytes(), alignment=1)
+        if texture is None or texture.size != size:
+            texture = self._gl.texture(size, 3)
+            texture.repeat_x = texture.repeat_y = False
+            texture.filter = moderngl.LINEAR, moderngl.LINEAR
+        texture.write(np.ascontiguousarray(pixels).tobytes(), alignment=1)
+        return texture
 
     def upload_overlay(self, name: str, surface: pygame.Surface) -> None:
         """Take a new picture with alpha for `draw_overlay`."""
@@ -105,13 +125,19 @@ class Renderer:
         self._gl.viewport = (0, 0, *size)
         self._gl.clear(0.055, 0.055, 0.065)
 
-    def draw_frame(self, box: Box, warp: np.ndarray, dim: float = 1.0) -> None:
-        """Draw the newest frame into `box`, seen through `warp` (3, 3), the identity for as it is."""
+    def draw_frame(self, box: Box, warp: np.ndarray, dim: float = 1.0, warp_earlier: np.ndarray | None = None) -> None:
+        """Draw the newest frame into `box`, seen through `warp` (3, 3), the identity for as it is; beyond its edge the
+        earlier frame through its own warp, if one is given."""
         if self._frame is None:
             return
         self._frame.use(0)
+        if self._earlier is not None:
+            self._earlier.use(1)
         self._place(self._frame_program, box)
+        if warp_earlier is None or self._earlier is None:
+            warp_earlier = np.zeros((3, 3))  # shows nothing
         self._frame_program["warp"].write(warp.T.astype("f4").tobytes())  # type: ignore[union-attr]
+        self._frame_program["warp_earlier"].write(warp_earlier.T.astype("f4").tobytes())  # type: ignore[union-attr]
         self._frame_program["dim"].value = dim  # type: ignore[union-attr]
         self._frame_quad.render(moderngl.TRIANGLE_STRIP, vertices=4)
 

@@ -6,6 +6,7 @@ Knows how things look and when to draw again, nothing of ticks, keys or the engi
 from __future__ import annotations
 
 import time
+from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from worldsim.scene import Scene
 
 _DISPLAY_S = 1 / 60
 _BAR_S = 0.25
+_SEEN_FRAMES = 60  # kept to fill what lies beyond the newest frame's edge: three seconds
 
 
 class Screen:
@@ -37,13 +39,19 @@ class Screen:
         self.timeline = False
         self.dirty = False
         self.shot_wanted = False
+        self._seen: deque[tuple[Look, np.ndarray]] = deque(maxlen=_SEEN_FRAMES)
+        self._tick = -1
+        self._earlier: Look | None = None  # of the frame that fills the edges
         self._drawn_at = self._bar_at = self._note_until = 0.0
         self._bar_width = 0
 
-    def take_frame(self, pixels: np.ndarray, look: Look) -> None:
+    def take_frame(self, pixels: np.ndarray, look: Look, tick: int) -> None:
         """Show a new frame, uint8 (H, W, 3), made for `look`."""
         self._renderer.upload_frame(pixels)
-        self.shown_look, self.dirty = look, True
+        if tick != self._tick + 1:  # gone back, begun again: what was seen before is of another time
+            self._seen.clear()
+        self._seen.append((look, pixels.copy()))
+        self.shown_look, self._tick, self.dirty = look, tick, True
 
     def note(self, text: str, seconds: float = 6.0) -> None:
         """Say something in the bar for a while."""
@@ -69,7 +77,8 @@ class Screen:
             self._draw_card(self._hud.loading_card(self.status.checkpoint, "loading the network", width), width, height)
         else:
             box = fit(width, max(height - bar, 1), self.scene.frame.aspect)
-            self._renderer.draw_frame(box, self._warp(self.scene, newest_look), 0.35 if self.card else 1.0)
+            warp, dim = self._warp(self.scene, self.shown_look, newest_look), 0.35 if self.card else 1.0
+            self._renderer.draw_frame(box, warp, dim, self._warp_earlier(self.scene, newest_look))
             if bar:
                 self._draw_bar(width, height)
             if self.timeline:
@@ -84,11 +93,24 @@ class Screen:
         self._drawn_at, self.dirty = time.perf_counter(), False
         return self._drawn_at
 
-    def _warp(self, scene: Scene, newest: Look) -> np.ndarray:
-        """From where the player looks now to where the shown frame was made for."""
-        if not self.reproject or newest == self.shown_look:
+    def _warp(self, scene: Scene, shown: Look, newest: Look) -> np.ndarray:
+        """From where the player looks now to where a frame was made for."""
+        if not self.reproject or newest == shown:
             return np.eye(3)
-        return homography(scene.camera, scene.frame.aspect, self.shown_look, newest)
+        return homography(scene.camera, scene.frame.aspect, shown, newest)
+
+    def _warp_earlier(self, scene: Scene, newest: Look) -> np.ndarray | None:
+        """Have the frame of the last seconds that was made nearest to where the player looks now fill the edges; None
+        if that is the newest one. Turning back, it shows them all but for the steps walked since."""
+        if not self.reproject or newest == self.shown_look:
+            return None
+        look, pixels = min(self._seen, key=lambda seen: _apart(seen[0], newest))
+        if _apart(look, newest) >= _apart(self.shown_look, newest):
+            return None
+        if look is not self._earlier:
+            self._renderer.upload_earlier(pixels)
+            self._earlier = look
+        return self._warp(scene, look, newest)
 
     def _draw_card(self, card, width: int, height: int) -> None:
         self._renderer.upload_overlay("card", card)
@@ -115,3 +137,9 @@ class Screen:
             self.note(f"wrote {path}")
         except OSError as error:
             self.note(f"{path} cannot be written: {error.strerror}")
+
+
+def _apart(a: Look, b: Look) -> float:
+    """Degrees between two looks, about; yaw within a turn."""
+    yaw = (a.yaw_deg - b.yaw_deg + 180.0) % 360.0 - 180.0
+    return abs(yaw) + abs(a.pitch_deg - b.pitch_deg)

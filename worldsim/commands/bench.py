@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
             f"{gflop:.2f} GFLOP a tick, {params / 1e6:.2f} M parameters; {rate:.0f} GFLOP a second, "
             f"{rate / peak:.0%} of what a large matrix product reaches here",
             f"drafts of human-like play: found by {_share(drafts['acceptance_still'])} of ticks with a still mouse, "
-            f"{_share(drafts['acceptance_moving'])} of those where it moved; then {drafts['hit_ms']:.2f} ms to the frame",
+            f"{_share(drafts['acceptance_moving'])} of those where it moved; then {drafts['hit_ms']:.2f} ms to a frame",
         ]
     )
     for name in ("diamond_shape", "no_cache"):

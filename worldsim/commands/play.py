@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser, whole: Callable[..., Any], nu
     parser.add_argument("--size", type=_size, default=(960, 622), metavar="WIDTHxHEIGHT")
     parser.add_argument("--sensitivity", type=number(0.005, 5), default=0.15, help="degrees of look a pixel of mouse")
     parser.add_argument("--invert-y", action="store_true")
+    parser.add_argument("--no-reprojection", action="store_true", help="the look moves with the frames only (F2)")
     parser.add_argument("--no-card", action="store_true", help="do not show the key card")
     parser.add_argument("--recordings", type=Path, default=Path("recordings"), help="folder of F5 and F6")
 
@@ -170,7 +171,7 @@ def _window(args: argparse.Namespace) -> int:
     settings = WindowSettings(
         size=args.size, sensitivity_deg=args.sensitivity, invert_y=args.invert_y,
         card=False if args.no_card or args.actions else None, checkpoints=tuple(checkpoint_names()),
-        recordings=args.recordings, ticks=args.ticks, actions=args.actions,
+        recordings=args.recordings, reproject=not args.no_reprojection, ticks=args.ticks, actions=args.actions,
     )  # fmt: skip
     played = Desktop(engine, settings, args.started).run()
     result = {

@@ -1,0 +1,65 @@
+"""The warped frame is what a camera that turned would see; its edges come from an earlier frame where one shows them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.gl
+
+_SCRIPT = """
+import json, sys
+import numpy as np
+from worldsim.app.renderer import Box, Renderer
+from worldsim.app.window import Window
+from worldsim.camera import Camera, Look, homography, rotation
+
+camera, width, height = Camera(fov_deg=60.0), 160, 96
+aspect = width / height
+half = np.tan(np.radians(camera.fov_deg) / 2)
+x = (np.arange(width) + 0.5) / width * 2 - 1
+y = 1 - (np.arange(height) + 0.5) / height * 2
+
+def seen(look):
+    \"\"\"A smooth world of colours by direction, as the camera sees it along a look: uint8 (H, W, 3).\"\"\"
+    rays = np.stack([*np.meshgrid(x * half * aspect, y * half), np.ones((height, width))], -1)
+    world = (rays / np.linalg.norm(rays, axis=-1, keepdims=True)) @ rotation(look)
+    return np.round(127.5 + 100 * np.sin(3 * world + np.array([0.0, 1.0, 2.0]))).astype(np.uint8)
+
+window = Window((width, height), "test")
+renderer = Renderer(window.gl)
+found = []
+for shown, newest in json.loads(sys.argv[1]):
+    shown, newest = Look(*shown), Look(*newest)
+    renderer.upload_frame(seen(shown))
+    renderer.upload_earlier(seen(newest))
+    warp = homography(camera, aspect, shown, newest)
+    row = []
+    for earlier in (None, np.eye(3)):
+        renderer.begin((width, height))
+        renderer.draw_frame(Box(0, 0, width, height), warp, 1.0, earlier)
+        off = np.abs(renderer.read().astype(int) - seen(newest)).max(-1)
+        row.append([float(off[20:-20, 45:-45].max()) if abs(newest.yaw_deg - shown.yaw_deg) < 20 else 0, float(off.max())])
+    found.append(row)
+print(json.dumps(found))
+"""
+
+
+def test_a_turned_frame_is_what_a_turned_camera_sees():
+    """Up to 300 degrees a second, 15 a tick, and over more than one tick; pitch too."""
+    looks = [[(0, 0), (0, 0)], [(10, 3), (14, 3)], [(350, -5), (365, -2)], [(90, 0), (60, 10)], [(0, 0), (200, 0)]]
+    done = subprocess.run(
+        [sys.executable, "-c", _SCRIPT, json.dumps(looks)], capture_output=True, text=True,
+        env={**os.environ, "SDL_VIDEODRIVER": "offscreen"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found[0][0][1] <= 2
+    for (middle, alone), (_, filled) in found[1:]:
+        assert middle <= 6, "the part that the newest frame shows is off"
+        assert alone > 30, "without an earlier frame the edge is stretched, not invented"
+        assert filled <= 6, "an earlier frame made for this very look fills all of it"
