@@ -1,4 +1,4 @@
-"""The warped frame is what a camera that turned would see; its edges come from an earlier frame where one shows them."""
+"""The warped frame is what a camera that turned would see; beyond its edges an earlier frame fills in."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ for shown, newest in json.loads(sys.argv[1]):
         renderer.begin((width, height))
         renderer.draw_frame(Box(0, 0, width, height), warp, 1.0, earlier)
         off = np.abs(renderer.read().astype(int) - seen(newest)).max(-1)
-        row.append([float(off[20:-20, 45:-45].max()) if abs(newest.yaw_deg - shown.yaw_deg) < 20 else 0, float(off.max())])
+        near = abs(newest.yaw_deg - shown.yaw_deg) < 20
+        row.append([float(off[20:-20, 45:-45].max()) if near else 0, float(off.max())])
     found.append(row)
 print(json.dumps(found))
 """

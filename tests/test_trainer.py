@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from worldsim.errors import CheckpointError, ConfigError, DataError
-from worldsim.train.run import MODELS, Request, _changed, train
+from worldsim.model.sizes import MODELS
+from worldsim.train.run import Request, _changed, train
 from worldsim.train.trainer import TrainConfig, Trainer
 
 

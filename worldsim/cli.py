@@ -149,7 +149,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("stage", choices=("codec", "place", "odometry", "forcing", "resampling", "consistency", "dmd"))
     parser.add_argument("scene", help="a scene's name or file")
     parser.add_argument("--preset", choices=("cpu", "gpu"), default="cpu")
-    parser.add_argument("--model", choices=("default", "tiny"), help="size of a new generator (default: default)")
+    parser.add_argument("--model", choices=("default", "tiny", "large"), help="size of a new generator")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="another field of a new generator: window=8"
     )

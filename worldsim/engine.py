@@ -36,6 +36,7 @@ class EngineSettings:
     speculate: str = "auto"
     threads: int | None = None
     backend: str = "auto"
+    device: str = "cpu"
     record: str | None = None
     replay: str | None = None
     anchor: str = "frame"
@@ -139,8 +140,9 @@ class _Engine:
         self._replay: Any = None
         self._prelude = 0
         played = open_played(
-            settings.checkpoint, settings.steps, settings.threads, settings.backend, beside_window=True
-        )
+            settings.checkpoint, settings.steps, settings.threads, settings.backend, beside_window=True,
+            device=settings.device,
+        )  # fmt: skip
         spawn = find_spawn(settings.checkpoint, settings.spawn)
         note = note_for(settings.checkpoint, spawn)
         wanted = SessionSettings(settings.speculate, seed=settings.seed, spawn_note=note, anchor=settings.anchor)
@@ -293,15 +295,17 @@ class _Engine:
 
         home, settings = self._session.home, self._settings
         bits = home.played.numerics  # as the world that plays: measuring now would measure beside it
-        backend = bits["backend"].split(" ")[0] if "torch" in bits else settings.backend
-        threads = bits["threads"] if "torch" in bits else settings.threads
+        playing = "torch" in bits and settings.device == "cpu"
+        backend = bits["backend"].split(" ")[0] if playing else settings.backend
+        threads = bits["threads"] if playing else settings.threads
 
         def work() -> None:
             from worldsim.loader import open_played, spawn_after_swap
 
             try:
                 spawn, note = spawn_after_swap(name, home)
-                self._loaded.append((open_played(name, None, threads, backend, beside_window=True), spawn, note))
+                played = open_played(name, None, threads, backend, beside_window=True, device=settings.device)
+                self._loaded.append((played, spawn, note))
             except Exception as error:  # whatever is wrong with it, the session goes on
                 self._loaded.append(error)
 

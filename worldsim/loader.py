@@ -21,10 +21,11 @@ SOURCE = "source:"  # prefix of the name under which a trace knows the true engi
 
 
 def open_played(
-    name: str, steps: int | None = None, threads: int | None = None, backend: str = "auto", beside_window: bool = False
-) -> Played:
-    """A world by the name of a checkpoint, its path, or `source:SCENE`; threads and back end as `backends.choose` has
-    it. Raises WorldsimError."""
+    name: str, steps: int | None = None, threads: int | None = None, backend: str = "auto",
+    beside_window: bool = False, device: str = "cpu",
+) -> Played:  # fmt: skip
+    """A world by the name of a checkpoint, its path, or `source:SCENE`; threads, back end and device as
+    `backends.choose` has it. Raises WorldsimError."""
     if name.startswith(SOURCE):
         return _open_source(name[len(SOURCE) :])
     from worldsim.backends import choose
@@ -35,12 +36,12 @@ def open_played(
     codec, generator = load_networks(checkpoint)
     sampler = checkpoint.info.sampler
     steps = steps or sampler.steps
-    choice, networks = choose(backend, threads, codec, generator, steps, checkpoint.sha256, beside_window)
+    choice, networks = choose(backend, threads, codec, generator, steps, checkpoint.sha256, beside_window, device)
     known = checkpoint.info.latent_range
     within = from_mapping(LatentRange, known, f"{checkpoint.path}: latent_range") if known else None
     world = NeuralWorld(checkpoint.scene, networks, steps, sampler.context_level, sampler.commit, within)
     spawns = tuple(checkpoint.spawn(entry.name) for entry in checkpoint.info.spawns)
-    bits = numerics(networks.backend, choice.threads)
+    bits = numerics(networks.backend, choice.threads, device)
     return Played(world, name, checkpoint.sha256, checkpoint.info.scene_sha256, steps, bits, spawns)
 
 

@@ -26,15 +26,15 @@ def localise(generator: Generator, latent: Tensor, bounds: Rect) -> Pose | None:
     """The pose within bounds (x0, y0, x1, y1) that recalls the frame's latent (1, N, C) best; None without a memory."""
     if generator.condition.memory is None:
         return None
-    tries = _everywhere(bounds)
+    tries = _everywhere(bounds).to(latent.device)
     chance = torch.Generator().manual_seed(0)
-    reach = torch.tensor([_SPACING_M / 2, _SPACING_M / 2, math.pi / _TURNS, math.radians(8)])
+    reach = tries.new_tensor([_SPACING_M / 2, _SPACING_M / 2, math.pi / _TURNS, math.radians(8)])
     best, least = tries[0], math.inf
     for _ in range(1 + _ROUNDS):
         error = torch.cat([_error(generator, latent, part) for part in tries.split(_BATCH)])
         if float(error.min()) < least:
             best, least = tries[int(error.argmin())], float(error.min())
-        tries = best + reach * torch.randn(_TRIES, 4, generator=chance)
+        tries = best + reach * torch.randn(_TRIES, 4, generator=chance).to(reach)
         reach = reach / 2
     x, y, yaw, pitch = best.tolist()
     x0, y0, x1, y1 = bounds

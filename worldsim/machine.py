@@ -25,7 +25,7 @@ def play_threads(spare: int = 0) -> int:
     return max(1, min(4, cores() - spare))
 
 
-def numerics(backend: str, threads: int) -> dict[str, Any]:
+def numerics(backend: str, threads: int, device: str = "cpu") -> dict[str, Any]:
     """All that decides which bits a dream comes out with: a replay adopts it, or says that it cannot."""
     import torch
 
@@ -33,7 +33,7 @@ def numerics(backend: str, threads: int) -> dict[str, Any]:
         "torch": str(torch.__version__),
         "numpy": np.__version__,
         "backend": backend,
-        "device": "cpu",
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
         "machine": platform.machine(),
         "threads": threads,

@@ -62,7 +62,7 @@ class NeuralState(ThinState):
 
 
 class NeuralWorld:
-    """Plays one checkpoint's networks on the CPU, batch 1, fixed shapes."""
+    """Plays one checkpoint's networks, batch 1, fixed shapes; noise is drawn on the CPU whatever they run on."""
 
     def __init__(
         self, scene: Scene, networks: Networks, steps: int, context_level: float,
@@ -77,6 +77,7 @@ class NeuralWorld:
         self._rollout = Rollout(networks.network, steps, context_level, commit)
         self._bounds = scene.source.bounds
         self._found: dict[bytes, Pose | None] = {}
+        self._device = next(networks.generator.parameters()).device
 
     @property
     def scene(self) -> Scene:
@@ -130,7 +131,7 @@ class NeuralWorld:
         surprise = float(distance(x, prepared.embedded.guess)) if expected else None
         made = NeuralState(state.seed, tick, look, position, action, x, _Put(memory, prepared, dreamed), surprise)
         pose = None if position is None else Pose(*position, look)
-        return made, Frame(self._networks.decode(x).numpy(), tick, look, pose)
+        return made, Frame(self._networks.decode(x).cpu().numpy(), tick, look, pose)
 
     def settle(self, state: NeuralState) -> None:
         """Write the newest frame's keys and values now rather than at the start of the next tick."""
@@ -201,8 +202,8 @@ class NeuralWorld:
         """The believed position after the action, kept inside the scene's bounds."""
         if state.position is None:
             return None
-        yaw = torch.tensor([math.radians(look.yaw_deg % 360.0)])
-        here = torch.tensor([state.position])
+        yaw = self._tensor([math.radians(look.yaw_deg % 360.0)])
+        here = self._tensor([state.position])
         by = self._rollout.displacement(self._scaled(action), here, yaw)[0].tolist()
         x0, y0, x1, y1 = self._bounds
         return min(max(state.position[0] + by[0], x0), x1), min(max(state.position[1] + by[1], y0), y1)
@@ -210,23 +211,26 @@ class NeuralWorld:
     def _condition(self, action: Action, look: Look, position: tuple[float, float] | None) -> Condition:
         angles = [math.radians(look.yaw_deg % 360.0), math.radians(look.pitch_deg)]
         return Condition(
-            self._scaled(action), torch.tensor([angles]), torch.tensor([position or (0.0, 0.0)]),
-            torch.tensor([0.0 if position is None else 1.0]),
+            self._scaled(action), self._tensor([angles]), self._tensor([position or (0.0, 0.0)]),
+            self._tensor([0.0 if position is None else 1.0]),
         )  # fmt: skip
 
     def _scaled(self, action: Action) -> Tensor:
-        return torch.tensor([self._space.scaled(action)])
+        return self._tensor([self._space.scaled(action)])
+
+    def _tensor(self, values: list) -> Tensor:
+        return torch.tensor(values, device=self._device)
 
     def _noise(self, seed: int, tick: int, step: int) -> Tensor:
         """Standard normal (1, N, C), a function of its arguments alone."""
         shape = self.generator.shape
         philox = np.random.Philox(key=seed & (2**64 - 1), counter=[0, 0, step, tick])
         size = 1, shape.rows * shape.columns, shape.channels
-        return torch.from_numpy(np.random.Generator(philox).standard_normal(size, dtype=np.float32))
+        return torch.from_numpy(np.random.Generator(philox).standard_normal(size, dtype=np.float32)).to(self._device)
 
     @torch.no_grad()
     def _encode(self, pixels: np.ndarray) -> Tensor:
-        frames = to_tensor(pixels[None].copy()).contiguous(memory_format=torch.channels_last)
+        frames = to_tensor(pixels[None].copy()).to(self._device).contiguous(memory_format=torch.channels_last)
         return self._networks.codec.encode(frames).flatten(2).transpose(1, 2)
 
 

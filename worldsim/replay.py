@@ -96,10 +96,11 @@ class Replay:
         if key not in self._worlds:
             count, kind = bits.get("threads"), str(bits.get("backend")).split(" ")[0]
             threads = count if isinstance(count, int) and 1 <= count <= 1024 else 1
-            backend = kind if kind in BACKENDS and kind != "auto" else "eager"
+            on_gpu = kind == "cuda"
+            backend = "auto" if on_gpu else kind if kind in BACKENDS and kind != "auto" else "eager"
             try:
-                played = open_played(name, steps or None, threads, backend)
-            except ConfigError:  # not installed here: the bits will differ, the pictures hardly
+                played = open_played(name, steps or None, threads, backend, device="cuda" if on_gpu else "cpu")
+            except ConfigError:  # not to be had here: the bits will differ, the pictures hardly
                 played = open_played(name, steps or None, threads, "eager")
             if played.sha256 != sha256:
                 raise TraceError(

@@ -120,7 +120,8 @@ def parts(codec: Codec, generator: Generator, steps: int) -> dict[str, tuple[nn.
         level = torch.full((1,), 0.5)
         modulated = generator.modulate(embedded.vector, level)
         head = config.width // config.heads
-        past = torch.randn(2, config.depth, 1, config.heads, (config.window + config.sink) * tokens, head)
+        kind = next(generator.blocks.parameters()).dtype
+        past = torch.randn(2, config.depth, 1, config.heads, (config.window + config.sink) * tokens, head).to(kind)
     x = torch.randn(1, tokens, shape.channels)
     return {
         "embed": (Embed(generator), (condition.action, condition.look, condition.position, condition.posed)),

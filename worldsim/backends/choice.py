@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from worldsim.backends import compiled, openvino
+from worldsim.backends import compiled, cuda, openvino
 from worldsim.errors import ConfigError
 from worldsim.machine import BACKENDS, cache_folder, cores, numerics, play_threads, use_threads
 from worldsim.model.codec import Codec
@@ -53,6 +53,7 @@ def choose(
     steps: int,
     name: str,
     beside_window: bool = False,
+    device: str = "cpu",
 ) -> tuple[Choice, Networks]:
     """The back end asked for; with `auto`, or without a number of threads, the fastest of what there is.
 
@@ -62,6 +63,10 @@ def choose(
     """
     if backend not in BACKENDS:
         raise ConfigError(f"--backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+    if device == "cuda":
+        if backend not in ("auto", "eager"):
+            raise ConfigError(f"--backend {backend} runs on the CPU only; with --device cuda give auto or eager")
+        return Choice("cuda", threads or 1), cuda.build(codec, generator, steps, graphs=backend == "auto")
     if backend != "auto" and threads:
         choice = Choice(backend, threads)
         return choice, build(choice, codec, generator, steps)

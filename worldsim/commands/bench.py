@@ -14,6 +14,11 @@ from worldsim.machine import BACKENDS, use_threads
 
 def add_arguments(parser: argparse.ArgumentParser, whole: Callable[..., Any]) -> None:
     parser.add_argument("--checkpoint", default="gallery")
+    parser.add_argument(
+        "--model", choices=("default", "tiny", "large"),
+        help="instead of a checkpoint: random weights of a size; `large` at 384x224 and 4 steps",
+    )  # fmt: skip
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--ticks", type=whole(1), default=300)
     parser.add_argument("--steps", type=int, help="denoising passes (default: the checkpoint's)")
     parser.add_argument("--threads", type=whole(1, 256))
@@ -26,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from worldsim.actions import action_source
+    from worldsim.backends.cuda import WIDE
     from worldsim.diffusion.sampler import step_levels
     from worldsim.headless import play_headless
     from worldsim.loader import find_spawn, open_played, spawn_for
@@ -33,18 +39,27 @@ def run(args: argparse.Namespace) -> int:
 
     if args.steps:
         step_levels(args.steps)
-    played = open_played(args.checkpoint, args.steps, args.threads, args.backend)
+    if args.model:
+        args.checkpoint = f"{args.model} (random weights)"
+        played, spawn = _unlearned(args)
+    else:
+        played = open_played(args.checkpoint, args.steps, args.threads, args.backend, device=args.device)
+        start = spawn_for(args.checkpoint, None, "human", played.world.scene, args.seed)
+        spawn = find_spawn(args.checkpoint, start)
     world = played.world
-    spawn = find_spawn(args.checkpoint, spawn_for(args.checkpoint, None, "human", world.scene, args.seed))
-    parts, gflop, params = _parts(world, spawn)
+    slow = args.model == "large" and args.device == "cpu"  # many seconds a tick
+    gflop, params = _work(world, spawn)
+    parts = _parts(world, spawn, args.device, 1 if slow else 30)
     session = Session(played, spawn, SessionSettings("off", seed=args.seed))
     actions = action_source("human", world.scene, args.seed)
-    play_headless(session, actions, 5, realtime=False)  # first calls allocate
+    play_headless(session, actions, 1 if slow else 5, realtime=False)  # first calls allocate
     plain = play_headless(session, actions, args.ticks, realtime=False)
-    drafts = _drafts(played, spawn, args.seed, min(args.ticks, 400))
+    drafts = _drafts(played, spawn, args.seed, 0 if slow else min(args.ticks, 400))
     frame = world.scene.frame
     torch.set_num_threads(played.numerics["threads"])  # the ceiling of as many threads as the networks have
-    peak = matrix_rate()
+    wide = args.device == "cuda" and world.generator.config.width >= WIDE
+    dtype = torch.bfloat16 if wide else torch.float32
+    peak, copied = matrix_rate(args.device, dtype), copy_rate(args.device)
     use_threads(played.numerics)
     rate = gflop * plain["fps"]
     figures = {
@@ -57,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
         "gflop_per_second": round(rate, 1),
         "matrix_gflop_per_second": round(peak, 1),
         "share_of_matrix_peak": round(rate / peak, 3),
+        "floor_ms": _floor(world, gflop, peak, copied, 2 if wide else 4),
         **{k: plain[k] for k in ("late_over_early", "rss_mb_1000", "rss_mb_end")},
         "params": params,
         "frame": [frame.width, frame.height],
@@ -77,6 +93,8 @@ def run(args: argparse.Namespace) -> int:
             f"denoise {parts['denoise_ms']} ms, commit {parts['commit_ms']} ms, decode {parts['decode_ms']} ms",
             f"{gflop:.2f} GFLOP a tick, {params / 1e6:.2f} M parameters; {rate:.0f} GFLOP a second, "
             f"{rate / peak:.0%} of what a large matrix product reaches here",
+            f"at the machine's rates: operations {figures['floor_ms']['operations']} ms, "
+            f"memory {figures['floor_ms']['memory']} ms",
             f"drafts of human-like play: found by {_share(drafts['acceptance_still'])} of ticks with a still mouse, "
             f"{_share(drafts['acceptance_moving'])} of those where it moved; then {drafts['hit_ms']:.2f} ms to a frame",
         ]
@@ -92,17 +110,83 @@ def _share(value: float | None) -> str:
     return "none" if value is None else f"{value:.0%}"
 
 
-def matrix_rate(side: int = 1024, repeats: int = 12) -> float:
-    """GFLOP a second of a large float32 matrix product with the threads at hand: the median."""
+def matrix_rate(device: str = "cpu", dtype: Any = None, repeats: int = 12) -> float:
+    """GFLOP a second of a large matrix product with the threads at hand, float32 unless told otherwise: the median."""
     import torch
 
-    a, b = torch.randn(side, side), torch.randn(side, side)
+    side = 8192 if device == "cuda" else 1024
+    a, b = torch.randn(2, side, side, device=device, dtype=dtype or torch.float32).unbind()
+    return 2 * side**3 / _median_s(lambda: torch.mm(a, b), device, repeats) / 1e9
+
+
+def copy_rate(device: str = "cpu", megabytes: int = 256) -> float:
+    """GB a second that memory gives and takes, reading counted and writing too: the median of copies."""
+    import torch
+
+    a = torch.ones(megabytes * 250_000, device=device)
+    b = torch.empty_like(a)
+    return 2 * a.numel() * 4 / _median_s(lambda: b.copy_(a), device, 8) / 1e9
+
+
+def _floor(world: Any, gflop: float, peak: float, copied: float, width: int) -> dict[str, float]:
+    """What no implementation could beat, in ms a tick: its operations at the rate of a large matrix product, and its
+    weights and context read once a pass at the rate of a copy."""
+    generator = world.generator
+    config, shape = generator.config, generator.shape
+    keys = 2 * config.depth * config.width * (config.window + config.sink) * shape.rows * shape.columns
+    weights = sum(p.numel() for p in generator.blocks.parameters())
+    moved = (world.steps + 1) * (weights + keys) * width
+    return {"operations": round(gflop / peak * 1e3, 3), "memory": round(moved / copied / 1e6, 3)}
+
+
+def _median_s(work: Callable[[], Any], device: str, repeats: int) -> float:
     times = []
-    for _ in range(repeats):
+    for _ in range(2 + repeats):
         begun = time.perf_counter()
-        torch.mm(a, b)
+        work()
+        _synchronise(device)
         times.append(time.perf_counter() - begun)
-    return 2 * side**3 / statistics.median(times) / 1e9
+    return statistics.median(times[2:])
+
+
+def _synchronise(device: str) -> None:
+    if device == "cuda":
+        import torch
+
+        torch.cuda.synchronize()
+
+
+def _unlearned(args: argparse.Namespace) -> tuple[Any, Any]:
+    """A world of random weights in the gallery, and somewhere to start: speed does not ask what was learned."""
+    from dataclasses import replace
+
+    import numpy as np
+    import torch
+
+    from worldsim.backends import choose
+    from worldsim.checkpoint import shape_of
+    from worldsim.machine import numerics
+    from worldsim.model.codec import Codec, CodecConfig
+    from worldsim.model.generator import Generator
+    from worldsim.model.sizes import LARGE_FRAME, LARGE_STEPS, MODELS
+    from worldsim.neural_world import NeuralWorld
+    from worldsim.scene import load_scene, scene_hash
+    from worldsim.session import Played
+    from worldsim.world import Spawn
+
+    scene, steps = load_scene("gallery"), args.steps or 2
+    if args.model == "large":
+        width, height = LARGE_FRAME
+        scene, steps = replace(scene, frame=replace(scene.frame, width=width, height=height)), args.steps or LARGE_STEPS
+    torch.manual_seed(0)
+    codec = Codec(CodecConfig()).eval().requires_grad_(False)
+    generator = Generator(MODELS[args.model], shape_of(scene, codec.config.channels)).eval().requires_grad_(False)
+    backend = "eager" if args.model == "large" and args.backend == "auto" and args.device == "cpu" else args.backend
+    choice, networks = choose(backend, args.threads, codec, generator, steps, args.checkpoint, device=args.device)
+    world = NeuralWorld(scene, networks, steps, 0.1, "pass")
+    bits = numerics(networks.backend, choice.threads, args.device)
+    spawn = Spawn("grey", np.full((scene.frame.height, scene.frame.width, 3), 128, np.uint8), scene.spawns[0].pose)
+    return Played(world, args.checkpoint, "0" * 64, scene_hash(scene), steps, bits), spawn
 
 
 def _baselines(world: Any, spawn: Any, own_ms: float, repeats: int = 5) -> dict[str, float]:
@@ -151,16 +235,14 @@ def _drafts(played: Any, spawn: Any, seed: int, ticks: int) -> dict[str, Any]:
     return {"ticks": ticks, "acceptance_still": still, "acceptance_moving": moving, **session.drafts.figures()}
 
 
-def _parts(world: Any, spawn: Any, repeats: int = 30) -> tuple[dict[str, float], float, int]:
-    """Median milliseconds of all denoising passes, of the commit and of decoding; GFLOP of a tick; parameters."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
+def _parts(world: Any, spawn: Any, device: str, repeats: int) -> dict[str, float]:
+    """Median milliseconds of all denoising passes, of the commit and of decoding."""
     from worldsim.world import advance
 
     state, _ = world.start(0, spawn)
     idle = world.scene.action_space.idle
-    state, _ = advance(world, state, idle)
+    if repeats > 1:
+        state, _ = advance(world, state, idle)
     world.settle(state)
     times: dict[str, list[float]] = {"denoise_ms": [], "commit_ms": [], "decode_ms": []}
     for _ in range(repeats):
@@ -168,6 +250,7 @@ def _parts(world: Any, spawn: Any, repeats: int = 30) -> tuple[dict[str, float],
         work = world.passes(state, idle)
         for _ in range(1 + world.steps):
             next(work)
+        _synchronise(device)
         denoised = time.perf_counter()
         try:
             next(work)
@@ -175,14 +258,23 @@ def _parts(world: Any, spawn: Any, repeats: int = 30) -> tuple[dict[str, float],
             after = stop.value[0]
         decoded = time.perf_counter()
         world.settle(after)
+        _synchronise(device)
         times["denoise_ms"].append(denoised - begun)
         times["decode_ms"].append(decoded - denoised)
         times["commit_ms"].append(time.perf_counter() - decoded)
+    return {name: round(statistics.median(values) * 1e3, 3) for name, values in times.items()}
+
+
+def _work(world: Any, spawn: Any) -> tuple[float, int]:
+    """GFLOP of a tick, and parameters."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from worldsim.world import advance
+
     plain = world.in_plain_torch()
     state, _ = plain.start(0, spawn)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        after, _ = advance(plain, state, idle)
+        after, _ = advance(plain, state, world.scene.action_space.idle)
         plain.settle(after)
-    parts = {name: round(statistics.median(values) * 1e3, 3) for name, values in times.items()}
-    params = sum(p.numel() for p in world.generator.parameters())
-    return parts, counter.get_total_flops() / 1e9, params
+    return counter.get_total_flops() / 1e9, sum(p.numel() for p in world.generator.parameters())

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser, whole: Callable[..., Any], nu
     parser.add_argument("--record", type=Path, metavar="FILE", help="write a trace")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="play a recorded trace")
     parser.add_argument("--video", type=Path, metavar="MP4", help="write a video (headless)")
-    parser.add_argument("--device", choices=("cpu",), default="cpu")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--threads", type=whole(1, 256), help="for the networks (default: measured once)")
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs them (default: the fastest)")
     parser.add_argument("--size", type=_size, default=(960, 622), metavar="WIDTHxHEIGHT")
@@ -104,7 +104,7 @@ def _headless(args: argparse.Namespace) -> int:
 
     if args.replay is not None:
         return _replay(args)
-    played = open_played(args.checkpoint, args.steps, args.threads, args.backend)
+    played = open_played(args.checkpoint, args.steps, args.threads, args.backend, device=args.device)
     scene = played.world.scene
     kind = args.actions or "random"
     spawn = find_spawn(args.checkpoint, spawn_for(args.checkpoint, args.spawn, kind, scene, args.seed))
@@ -165,8 +165,8 @@ def _window(args: argparse.Namespace) -> int:
     find_spawn(args.checkpoint, spawn)  # a wrong one is said before a window opens
     engine = EngineSettings(
         checkpoint=args.checkpoint, seed=args.seed, spawn=spawn, steps=args.steps, speculate=args.speculate,
-        threads=args.threads, backend=args.backend, record=str(args.record) if args.record else None,
-        replay=str(args.replay) if args.replay else None, anchor=args.anchor,
+        threads=args.threads, backend=args.backend, device=args.device, anchor=args.anchor,
+        record=str(args.record) if args.record else None, replay=str(args.replay) if args.replay else None,
     )  # fmt: skip
     settings = WindowSettings(
         size=args.size, sensitivity_deg=args.sensitivity, invert_y=args.invert_y,

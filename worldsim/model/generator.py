@@ -130,7 +130,8 @@ class Generator(nn.Module):
         past: an assembled context, each (layers, F, heads, M, d); None for a start picture, which is its own past.
         """
         level, modulation, final = modulated.level, modulated.blocks, modulated.final
-        h = self._enter(x, level, embedded)
+        h = self._enter(x, level, embedded).to(self._layers[0].qkv.weight.dtype)
+        modulation = modulation.to(h.dtype)
         keys, values = [], []
         for i, block in enumerate(self._layers):
             q, k, v = block.queries_keys_values(h, modulation[i], embedded.cos, embedded.sin)
@@ -141,7 +142,9 @@ class Generator(nn.Module):
             else:
                 past_k, past_v = past[0][i], past[1][i]
             h = block.attend(h, modulation[i], q, torch.cat([past_k, k], dim=2), torch.cat([past_v, v], dim=2))
-        return Pass(self._leave(h, x, level, final, embedded), FrameKeys(torch.stack(keys), torch.stack(values)))
+        return Pass(
+            self._leave(h.float(), x, level, final, embedded), FrameKeys(torch.stack(keys), torch.stack(values))
+        )
 
     def clip(
         self,

@@ -38,6 +38,7 @@ from worldsim.model.condition import Condition
 from worldsim.model.generator import Generator, GeneratorConfig
 from worldsim.model.guard import LatentRange, distance, measure_range
 from worldsim.model.place import PlaceConfig
+from worldsim.model.sizes import MODELS
 from worldsim.rollout import Course, Rollout, follow
 from worldsim.scene import Scene, scene_hash
 from worldsim.train.codec import CodecStage
@@ -67,10 +68,6 @@ class Preset:
 PRESETS = {
     "cpu": Preset(),
     "gpu": Preset(codec_batch=256, codec_frames=400_000, clips=64, clip_frames=16, device="cuda"),
-}
-MODELS = {
-    "default": GeneratorConfig(width=128, hidden=256, place=PlaceConfig()),
-    "tiny": GeneratorConfig(width=64, hidden=128, place=PlaceConfig()),
 }
 
 

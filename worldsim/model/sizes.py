@@ -1,0 +1,17 @@
+"""The sizes generators come in."""
+
+from __future__ import annotations
+
+from worldsim.model.generator import GeneratorConfig
+from worldsim.model.place import PlaceConfig
+
+MODELS = {
+    "default": GeneratorConfig(width=128, hidden=256, place=PlaceConfig()),
+    "tiny": GeneratorConfig(width=64, hidden=128, place=PlaceConfig()),
+    # About Next-Frame Diffusion's shape (Cheng et al. 2025): 310 M parameters, 32 frames of context; for 384x224 frames
+    # (336 tokens) at 4 steps, on a GPU.
+    "large": GeneratorConfig(
+        width=1024, depth=16, heads=16, hidden=2816, window=31, place=PlaceConfig(width=512, hidden=1024)
+    ),
+}
+LARGE_FRAME, LARGE_STEPS = (384, 224), 4
