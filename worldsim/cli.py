@@ -165,6 +165,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of runs (default runs)")
     parser.add_argument("--clips", type=whole(1, 4096), help="clips a batch")
     parser.add_argument("--clip-frames", type=whole(2, 512), help="frames a clip")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the network: minutes, then faster")
     parser.add_argument("--muon-lr", type=number(0, 1), default=0.02, help="0: AdamW for every parameter")
     parser.add_argument("--adam-lr", type=number(0, 1), default=2e-3)
     parser.add_argument("--threads", type=whole(1, 256), help="torch threads (default: measured)")
@@ -184,7 +185,7 @@ def _train(args: argparse.Namespace) -> int:
     request = Request(
         stage=args.stage, scene=scene, folder=args.out / (args.name or scene.name),
         data=args.data or Path("data") / scene.name, preset=args.preset, model=args.model, parts_from=args.parts_from,
-        resume=args.resume, fresh=args.fresh, clips=args.clips, clip_frames=args.clip_frames,
+        resume=args.resume, fresh=args.fresh, clips=args.clips, clip_frames=args.clip_frames, compile=args.compile,
         changes=tuple(args.set),
     )  # fmt: skip
     config = TrainConfig(

@@ -63,11 +63,12 @@ class Preset:
     clip_frames: int = 9
     bf16: bool = True
     device: str = "cpu"
+    compile: bool = False
 
 
 PRESETS = {
     "cpu": Preset(),
-    "gpu": Preset(codec_batch=256, codec_frames=400_000, clips=64, clip_frames=16, device="cuda"),
+    "gpu": Preset(codec_batch=256, codec_frames=400_000, clips=64, clip_frames=16, device="cuda", compile=True),
 }
 
 
@@ -87,6 +88,7 @@ class Request:
     quiet: bool = False
     clips: int | None = None
     clip_frames: int | None = None
+    compile: bool = False
     changes: tuple[str, ...] = ()  # KEY=VALUE: other fields of a new generator
 
     def __post_init__(self) -> None:
@@ -121,6 +123,10 @@ def train(request: Request, config: TrainConfig) -> dict[str, float]:
         stage: Stage = _codec_stage(request, preset, codec, base, writer, among)
     else:
         stage = _generator_stage(request, preset, codec, base, writer, among)
+        if request.compile or preset.compile:
+            assert writer.generator is not None
+            # Only what training spends its time on; an attribute of the object, so that no name of a weight changes.
+            writer.generator.clip = torch.compile(writer.generator.clip, dynamic=False)  # type: ignore[method-assign]
     config = replace(config, bf16=preset.bf16, device=preset.device)
     if isinstance(stage, ConsistencyStage | DmdStage):  # what they match is finer than bfloat16 resolves
         config = replace(config, bf16=False, ema=0.99)
