@@ -130,7 +130,7 @@ class Generator(nn.Module):
         past: an assembled context, each (layers, F, heads, M, d); None for a start picture, which is its own past.
         """
         level, modulation, final = modulated.level, modulated.blocks, modulated.final
-        h = self._enter(x, level, embedded).to(self._layers[0].qkv.weight.dtype)
+        h = self._enter(x, level, embedded).to(self._layers[0].query_scale.dtype)
         modulation = modulation.to(h.dtype)
         keys, values = [], []
         for i, block in enumerate(self._layers):
