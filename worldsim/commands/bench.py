@@ -268,13 +268,15 @@ def _parts(world: Any, spawn: Any, device: str, repeats: int) -> dict[str, float
 def _work(world: Any, spawn: Any) -> tuple[float, int]:
     """GFLOP of a tick, and parameters."""
     import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
     from worldsim.world import advance
 
     plain = world.in_plain_torch()
     state, _ = plain.start(0, spawn)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    # As plain products: the counter does not know the CPU's fused attention.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.no_grad():
         after, _ = advance(plain, state, world.scene.action_space.idle)
         plain.settle(after)
     return counter.get_total_flops() / 1e9, sum(p.numel() for p in world.generator.parameters())
