@@ -57,6 +57,7 @@ class Summary:
     first_frame_s: float = 0.0
     tick_ms: deque[float] = field(default_factory=lambda: deque(maxlen=20_000))
     latency_ms: deque[float] = field(default_factory=lambda: deque(maxlen=20_000))
+    window_ms: deque[float] = field(default_factory=lambda: deque(maxlen=20_000))  # own work for each picture drawn
     draft: dict[str, int] = field(default_factory=dict)
 
 
@@ -86,7 +87,7 @@ class Desktop:
         self._waited_ms = self._drawn_ms = 0.0  # of this tick, for the timeline
         self._input_time: float | None = None
         self._turned_at: float | None = None  # when the look was first moved that the display does not show yet
-        self._due = self._sent_at = self._draw_s = 0.0
+        self._due = self._sent_at = self._draw_s = self._busy_s = 0.0
         self._recent_late: list[bool] = []
         self._paused = self._replaying = self._running = False
         self._offered = False
@@ -103,11 +104,13 @@ class Desktop:
         self._running = True
         try:
             while self._running:
+                begun = time.perf_counter()
                 for event in pygame.event.get():
                     self._handle(event)
                 for message in self._engine.receive():
                     self._take(message)
                 self._tick()
+                self._busy_s += time.perf_counter() - begun
                 self._draw_if_due()
                 self._engine.wait(self._idle_s())
         finally:
@@ -389,6 +392,8 @@ class Desktop:
         begun = time.perf_counter()
         drawn_at = self._screen.draw(look)
         self._draw_s = drawn_at - begun
+        self.played.window_ms.append((self._busy_s + self._screen.submitted_s) * 1e3)
+        self._busy_s = 0.0
         self._drawn_ms += self._draw_s * 1e3
         for since in (self._await_display, self._turned_at):
             if since is not None:

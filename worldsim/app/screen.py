@@ -39,6 +39,7 @@ class Screen:
         self.timeline = False
         self.dirty = False
         self.shot_wanted = False
+        self.submitted_s = 0.0  # what the last picture took until the graphics driver had all of it
         self._seen: deque[tuple[Look, np.ndarray]] = deque(maxlen=_SEEN_FRAMES)
         self._tick = -1
         self._earlier: Look | None = None  # of the frame that fills the edges
@@ -70,6 +71,7 @@ class Screen:
 
     def draw(self, newest_look: Look) -> float:
         """Draw everything as seen by somebody who looks along `newest_look`. Returns when it was on the display."""
+        begun = time.perf_counter()
         width, height = self._window.size
         bar = BAR_HEIGHT if self.bar else 0
         self._renderer.begin((width, height))
@@ -89,6 +91,7 @@ class Screen:
                 self._draw_card(self._hud.key_card(width, height - bar), width, height - bar)
         if self.shot_wanted:
             self._save_screenshot()
+        self.submitted_s = time.perf_counter() - begun
         self._window.flip()
         self._drawn_at, self.dirty = time.perf_counter(), False
         return self._drawn_at

@@ -178,6 +178,7 @@ def _window(args: argparse.Namespace) -> int:
         "ticks": played.ticks, "late": played.late, "first_window_s": round(played.first_window_s, 3),
         "first_frame_s": round(played.first_frame_s, 3), "draft": played.draft,
         "tick_ms": percentiles([t / 1e3 for t in played.tick_ms]),
+        "window_ms": percentiles([t / 1e3 for t in played.window_ms]),
         "input_to_display_ms": percentiles([t / 1e3 for t in played.latency_ms]),
     }  # fmt: skip
     text = f"{played.ticks} ticks, {played.late} late"
