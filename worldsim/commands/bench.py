@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         "matrix_gflop_per_second": round(peak, 1),
         "share_of_matrix_peak": round(rate / peak, 3),
         "floor_ms": _floor(world, gflop, peak, copied, 2 if wide else 4),
-        **{k: plain[k] for k in ("late_over_early", "rss_mb_1000", "rss_mb_end")},
+        **{k: plain.get(k) for k in ("late_over_early", "rss_mb_1000", "rss_mb_2000", "rss_mb_end")},
         "params": params,
         "frame": [frame.width, frame.height],
         "steps": played.steps,
