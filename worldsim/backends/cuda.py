@@ -15,8 +15,8 @@ from worldsim.errors import ConfigError
 from worldsim.model.codec import Codec
 from worldsim.model.generator import Generator
 from worldsim.model.networks import Networks, eager
+from worldsim.model.sizes import WIDE
 
-WIDE = 512  # from this width on, bfloat16 pays
 _WARM_UP = 3
 
 

@@ -31,10 +31,10 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from worldsim.actions import action_source
-    from worldsim.backends.cuda import WIDE
     from worldsim.diffusion.sampler import step_levels
     from worldsim.headless import play_headless
     from worldsim.loader import find_spawn, open_played, spawn_for
+    from worldsim.model.sizes import WIDE
     from worldsim.session import Session, SessionSettings
 
     if args.steps:

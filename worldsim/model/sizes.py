@@ -15,3 +15,4 @@ MODELS = {
     ),
 }
 LARGE_FRAME, LARGE_STEPS = (384, 224), 4
+WIDE = 512  # from this width on, play in bfloat16 pays, and processes that train together share out the blocks
