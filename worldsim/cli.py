@@ -169,6 +169,11 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--muon-lr", type=number(0, 1), default=0.02, help="0: AdamW for every parameter")
     parser.add_argument("--adam-lr", type=number(0, 1), default=2e-3)
     parser.add_argument("--threads", type=whole(1, 256), help="torch threads (default: measured)")
+    parser.add_argument(
+        "--shard", action="store_true",
+        help="under torchrun, let each process hold a part of every block of the generator, not all "
+        "(always so for wide ones, as of --model large)",
+    )  # fmt: skip
     parser.add_argument("--seed", type=whole(0), default=0)
     _add_json(parser)
 
@@ -186,7 +191,7 @@ def _train(args: argparse.Namespace) -> int:
         stage=args.stage, scene=scene, folder=args.out / (args.name or scene.name),
         data=args.data or Path("data") / scene.name, preset=args.preset, model=args.model, parts_from=args.parts_from,
         resume=args.resume, fresh=args.fresh, clips=args.clips, clip_frames=args.clip_frames, compile=args.compile,
-        changes=tuple(args.set),
+        changes=tuple(args.set), shard=args.shard,
     )  # fmt: skip
     config = TrainConfig(
         minutes=args.minutes, steps=args.steps, muon_lr=args.muon_lr, adam_lr=args.adam_lr, seed=args.seed

@@ -38,7 +38,7 @@ from worldsim.model.condition import Condition
 from worldsim.model.generator import Generator, GeneratorConfig
 from worldsim.model.guard import LatentRange, distance, measure_range
 from worldsim.model.place import PlaceConfig
-from worldsim.model.sizes import MODELS
+from worldsim.model.sizes import MODELS, WIDE
 from worldsim.rollout import Course, Rollout, follow
 from worldsim.scene import Scene, scene_hash
 from worldsim.train.codec import CodecStage
@@ -72,6 +72,9 @@ PRESETS = {
 }
 
 
+_OF_BLOCKS = ("forcing", "resampling", "consistency", "dmd")
+
+
 @dataclass(frozen=True)
 class Request:
     """What the command line asks for. `folder` receives the checkpoint; its stages keep their state inside."""
@@ -90,8 +93,13 @@ class Request:
     clip_frames: int | None = None
     compile: bool = False
     changes: tuple[str, ...] = ()  # KEY=VALUE: other fields of a new generator
+    shard: bool = False
 
     def __post_init__(self) -> None:
+        require(
+            not self.shard or self.stage in _OF_BLOCKS,
+            f"--shard is for the stages that train a generator's blocks ({', '.join(_OF_BLOCKS)}), got {self.stage}",
+        )
         require(
             self.clip_frames is None or self.clip_frames >= 2, f"clip_frames must be at least 2, got {self.clip_frames}"
         )
@@ -130,6 +138,8 @@ def train(request: Request, config: TrainConfig) -> dict[str, float]:
     config = replace(config, bf16=preset.bf16, device=preset.device)
     if isinstance(stage, ConsistencyStage | DmdStage):  # what they match is finer than bfloat16 resolves
         config = replace(config, bf16=False, ema=0.99)
+    if isinstance(stage, ForcingStage) and (request.shard or stage.generator.config.width >= WIDE):
+        among = among.sharding()
     folder = request.folder / request.stage
     trainer = Trainer(stage, config, folder, request.resume, request.quiet, among)
     writer.trainer = trainer

@@ -82,6 +82,7 @@ class Trainer:
         self.stage, self.config, self.folder, self.quiet = stage, config, folder, quiet or self._among.rank > 0
         folder.mkdir(parents=True, exist_ok=True)
         stage.model.to(config.device)
+        self._among.shard(stage.model)
         self._params = {n: p for n, p in stage.model.named_parameters() if p.requires_grad}
         inside = {n for n, p in self._params.items() if config.muon_lr and p.ndim == 2 and not _is_outside(n)}
         hidden = [p for n, p in self._params.items() if n in inside]
@@ -90,9 +91,7 @@ class Trainer:
             torch.optim.AdamW(rest, lr=config.adam_lr, betas=(0.9, 0.98), weight_decay=0.0)
         ]
         if hidden:
-            self._optimisers.append(
-                torch.optim.Muon(hidden, lr=config.muon_lr, weight_decay=config.weight_decay)  # type: ignore[attr-defined]
-            )
+            self._optimisers.append(self._among.muon(hidden, config.muon_lr, config.weight_decay))
         self._rates = [group["lr"] for o in self._optimisers for group in o.param_groups]
         self._ema = {n: p.detach().clone() for n, p in self._params.items()}
         self.step, self._spent_s, self._stop, self._now = 0, 0.0, False, 0.0
@@ -163,12 +162,14 @@ class Trainer:
         for optimiser in self._optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(list(self._params.values()), config.clip)
+        params = list(self._params.values())
+        self._among.after_backward(params)
+        norm = self._among.clip(params, config.clip)
         for optimiser in self._optimisers:
             optimiser.step()
         decay = min(config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            torch._foreach_lerp_(list(self._ema.values()), list(self._params.values()), 1 - decay)
+            torch._foreach_lerp_(self._among.local(self._ema.values()), self._among.local(params), 1 - decay)
         self.step += 1
         return {"loss": self._among.mean(float(loss.detach())), "grad": float(norm), "lr_scale": scale, **numbers}
 
@@ -180,28 +181,37 @@ class Trainer:
             file.write(json.dumps({k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()}) + "\n")
 
     def _checkpoint(self, start: float) -> None:
-        """Save the state for `--resume`, then export and sample with the averaged weights: the first process does."""
+        """Save the state for `--resume`, then export and sample with the averaged weights: the first process does, with
+        what the others give it."""
+        tensors = self._among.gather(self._state())
         if self._among.rank == 0:
-            self._write(start)
+            self._save(tensors, start)
+        with self.averaged(), self._among.whole(self.stage.model):
+            if self._among.rank == 0:
+                self._export()
         self._among.wait()
 
-    def _write(self, start: float) -> None:
+    def _state(self) -> dict[str, Tensor]:
         tensors = {f"param.{n}": p.detach() for n, p in self._params.items()}
         tensors |= {f"ema.{n}": p for n, p in self._ema.items()}
         for i, optimiser in enumerate(self._optimisers):
             for j, state in optimiser.state_dict()["state"].items():
                 tensors |= {f"optimiser.{i}.{j}.{k}": torch.as_tensor(v) for k, v in state.items()}
+        return tensors
+
+    def _save(self, tensors: Mapping[str, Tensor], start: float) -> None:
         part = self.folder / "state.part"
         save_file({k: v.contiguous() for k, v in tensors.items()}, part)
         part.replace(self.folder / "state.safetensors")
         meta = {"stage": self.stage.name, "step": self.step, "seconds": self._elapsed(start)}
         (self.folder / "state.json").write_text(json.dumps(meta))
-        with self.averaged():
-            self.stage.model.eval()
-            self.stage.export()
-            picture = self.stage.sample()
-            if picture is not None:
-                Image.fromarray(picture).save(self.folder / f"sample-{self.step:06d}.png")
+
+    def _export(self) -> None:
+        self.stage.model.eval()
+        self.stage.export()
+        picture = self.stage.sample()
+        if picture is not None:
+            Image.fromarray(picture).save(self.folder / f"sample-{self.step:06d}.png")
 
     def _load(self) -> None:
         try:
@@ -209,21 +219,24 @@ class Trainer:
             tensors = load_file(self.folder / "state.safetensors")
             with torch.no_grad():
                 for name, param in self._params.items():
-                    param.copy_(tensors[f"param.{name}"])
-                    self._ema[name].copy_(tensors[f"ema.{name}"])
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+                    param.copy_(self._among.part(tensors[f"param.{name}"], param))
+                    self._ema[name].copy_(self._among.part(tensors[f"ema.{name}"], param))
+            for i, optimiser in enumerate(self._optimisers):
+                self._load_optimiser(optimiser, f"optimiser.{i}.", tensors)
+        except (OSError, ValueError, LookupError, RuntimeError) as error:
             raise CheckpointError(
                 f"{self.folder} cannot be resumed ({error}); give the settings it was begun with, or leave out --resume"
             ) from None
-        for i, optimiser in enumerate(self._optimisers):
-            own = optimiser.state_dict()
-            states: dict[int, dict[str, Tensor]] = {}
-            for key, value in tensors.items():
-                if key.startswith(f"optimiser.{i}."):
-                    _, _, j, name = key.split(".", 3)
-                    states.setdefault(int(j), {})[name] = value
-            optimiser.load_state_dict({"state": states, "param_groups": own["param_groups"]})
         self.step, self._spent_s = meta["step"], meta["seconds"]
+
+    def _load_optimiser(self, optimiser: torch.optim.Optimizer, prefix: str, tensors: Mapping[str, Tensor]) -> None:
+        params = [p for group in optimiser.param_groups for p in group["params"]]
+        states: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith(prefix):
+                j, name = key.removeprefix(prefix).split(".", 1)
+                states.setdefault(int(j), {})[name] = self._among.part(value, params[int(j)])
+        optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})
 
     def averaged(self) -> swapped_weights:
         """Context in which the model carries its averaged weights."""
