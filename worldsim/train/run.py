@@ -311,7 +311,8 @@ def _generator_stage(
         return PlaceStage(generator, latents, writer, recalled)
     if request.stage in ("consistency", "dmd"):
         distil = {"consistency": ConsistencyStage, "dmd": DmdStage}[request.stage]
-        teacher = _teacher(request, generator).to(preset.device)
+        with among.first_alone():  # writes it
+            teacher = _teacher(request, generator, among.rank == 0).to(preset.device)
         return distil(generator, teacher, latents, preset.clips, preset.clip_frames, writer, lambda: dream(generator))
     kind = {"forcing": ForcingStage, "resampling": ResamplingStage}[request.stage]
     return kind(generator, latents, preset.clips, preset.clip_frames, writer, lambda: dream(generator))
@@ -332,14 +333,18 @@ def _surprises(generator: Generator, latents: Latents, count: int = 1024) -> tor
     return torch.cat(found)
 
 
-def _teacher(request: Request, generator: Generator) -> Generator:
-    """What a stage that distils began with, kept beside its state so that a resumed run has the same teacher."""
+def _teacher(request: Request, generator: Generator, first: bool) -> Generator:
+    """What a stage that distils began with; the first process keeps it beside the stage's state, so that a resumed run
+    has the same teacher."""
     path = request.folder / request.stage / "teacher.safetensors"
-    if not (request.resume and path.exists()):
+    teacher = Generator(generator.config, generator.shape)
+    if request.resume and path.exists():
+        fill(teacher, path)
+        return teacher
+    teacher.load_state_dict(generator.state_dict())
+    if first:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file({k: v.contiguous() for k, v in generator.state_dict().items()}, path)
-    teacher = Generator(generator.config, generator.shape)
-    fill(teacher, path)
     return teacher
 
 
