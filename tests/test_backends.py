@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -125,9 +128,23 @@ def test_the_fastest_is_chosen_once(checkpoint_folder, monkeypatch):
     assert len(tried) == count
 
 
-def test_a_measurement_beside_a_busy_process_ends_it(checkpoint_folder):
+def test_a_measurement_beside_a_busy_process_ends_it(monkeypatch):
+    begun = []
+    real = subprocess.Popen
+    monkeypatch.setattr(choosing.subprocess, "Popen", lambda *a, **k: begun.append(real(*a, **k)) or begun[-1])
     with choosing._drawing():
-        pass
+        assert begun[0].poll() is None
+    assert begun[0].poll() is not None
+
+
+def test_a_killed_measurement_leaves_no_busy_process_behind():
+    """Both write to one pipe, which ends when the last of them does."""
+    code = "import os\nfrom worldsim.backends import choice\nwith choice._drawing():\n    os._exit(3)"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, timeout=60, check=False)
+    assert done.returncode == 3
+
+
+def test_an_unknown_back_end_is_said(checkpoint_folder):
     with pytest.raises(ConfigError, match="eager"):
         open_played(str(checkpoint_folder), backend="quick")
 
