@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from worldsim.checkpoint import read_info, write_info
 from worldsim.errors import TraceError
@@ -193,6 +195,26 @@ def test_a_trace_of_another_version_of_a_checkpoint_is_refused(make, some_action
 def swap(session: Session, folder) -> None:
     spawn = find_spawn(str(folder), None)
     session.swap(open_played(str(folder), threads=1, backend="eager"), spawn, note_for(str(folder), spawn))
+
+
+def test_every_world_is_played_with_its_own_threads(make, checkpoint_folder, other_folder, some_actions):
+    """Also if it was loaded beside play: torch keeps the number apart for each thread."""
+    session = make()
+    digests(session, some_actions[:3])
+    loaded = []
+
+    def load() -> None:
+        loaded.append(open_played(str(other_folder), threads=2, backend="eager"))
+
+    beside = threading.Thread(target=load)
+    beside.start()
+    beside.join()
+    spawn = find_spawn(str(other_folder), None)
+    session.swap(loaded[0], spawn, note_for(str(other_folder), spawn))
+    assert torch.get_num_threads() == 2
+    digests(session, some_actions[3:6])
+    session.rewind(2)
+    assert torch.get_num_threads() == 1
 
 
 def replays(session: Session, path) -> bool:

@@ -241,12 +241,17 @@ class _Engine:
             _say(self._pipe, "recording", path=path, text=f"recording to {path}")
 
     def _start_replay(self, path: Path) -> None:
+        from worldsim.machine import use_threads
         from worldsim.replay import Replay
         from worldsim.trace import read_trace
 
         self._session.stop_recording()
         trace = read_trace(path)
-        self._replay, self._prelude = Replay(trace, path), trace.header.prelude
+        try:
+            self._replay, self._prelude = Replay(trace, path), trace.header.prelude
+        except WorldsimError:
+            use_threads(self._session.played.numerics)
+            raise
         _say(self._pipe, "note", text=f"replaying {path}")
         self._show(self._replay.session.frame, None)
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from worldsim.action import Action
 from worldsim.drafts import DraftCount, Drafts
+from worldsim.machine import use_threads
 from worldsim.scene import Scene
 from worldsim.speculation import ActionPredictor
 from worldsim.trace import PICTURE_EVERY, Header, TraceWriter, digest, encode_picture
@@ -124,6 +125,7 @@ class Session:
         self._taken: list[bytes] = []  # action and digest of tick 1, 2, ...: hours of play must fit
         self._controls: list[tuple[str, dict[str, Any]]] = []  # swaps and anchors that led to now
         self._start = self.home
+        self._enter_threads()
         self._begin()
 
     @property
@@ -206,8 +208,9 @@ class Session:
         self._drafts.drop()
         while self._past[-1].frame.tick > tick:
             self._past.pop()
-        self._rebuild_last()
         self.home = self._past[-1].home
+        self._enter_threads()
+        self._rebuild_last()
         del self._taken[tick:]
         self._controls = [c for c in self._controls if c[1]["tick"] <= tick]
         if self._recorder:
@@ -240,6 +243,7 @@ class Session:
         data = {"tick": self.tick, "checkpoint": played.checkpoint, "sha256": played.sha256, "steps": played.steps,
                 "spawn": note, "moments": len(past), "numerics": played.numerics}  # fmt: skip
         self.home = Home(played, spawn, note)
+        self._enter_threads()
         if kept:
             state, last = played.world.enter(self.settings.seed, past), self._past[-1]
             thin = played.world.thin(state)
@@ -326,6 +330,11 @@ class Session:
         state = self._past[-1].state
         assert state is not None
         return state
+
+    def _enter_threads(self) -> None:
+        """Torch's threads belong to whoever calls it: a world loaded in a thread of its own, or played before another,
+        does not have those of its numerics until it is given them here."""
+        use_threads(self.played.numerics)
 
     def _begin(self) -> None:
         """Start the world at home: the branch that leads from here to now is empty."""
