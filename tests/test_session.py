@@ -217,6 +217,35 @@ def test_every_world_is_played_with_its_own_threads(make, checkpoint_folder, oth
     assert torch.get_num_threads() == 1
 
 
+def edited(path, kind: str, **numerics) -> None:
+    """Change the numerics of a trace's records of a kind."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        if row["kind"] == kind:
+            row["numerics"] |= numerics
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_a_world_swapped_in_is_replayed_with_its_own_numerics(make, checkpoint_folder, some_actions, tmp_path):
+    """The same checkpoint, but with other threads the second time."""
+    path = tmp_path / "a.jsonl"
+    session = make()
+    session.record(path)
+    digests(session, some_actions[:2])
+    swap(session, checkpoint_folder)
+    digests(session, some_actions[2:4])
+    session.close()
+    edited(path, "swap", threads=2)
+    replay = Replay(read_trace(path), path)
+    replay.run()
+    assert replay.session.played.numerics["threads"] == 2 and replay.incomparable is None
+    edited(path, "swap", threads=True, backend="another 1.0")
+    found = Replay(read_trace(path), path).run()
+    assert found.incomparable is not None and "another 1.0" in found.incomparable
+    edited(path, "header", threads=True)
+    assert Replay(read_trace(path), path).session.played.numerics["threads"] == 1
+
+
 def replays(session: Session, path) -> bool:
     session.close()
     return Replay(read_trace(path), path).run().identical

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,8 @@ from worldsim.world import Frame
 @dataclass(frozen=True)
 class Replayed:
     """identical: every digest equal. first_difference: the first tick that differs; psnr_db: at the next stored
-    picture. incomparable: why bits cannot be compared on this machine, None if they can."""
+    picture. incomparable: why bits, of the first world or one swapped in, cannot be compared on this machine, None if
+    they can."""
 
     ticks: int
     identical: bool
@@ -35,8 +37,9 @@ class Replay:
     def __init__(self, trace: Trace, where: Path) -> None:
         """Opens the header's world. Raises WorldsimError if it is not the one recorded."""
         header = trace.header
-        self._where, self._records, self._next = where, trace.records, 0
-        self._worlds: dict[tuple[str, str, int], Played] = {}
+        self._where, self._next = where, 0
+        self._records = [r for r in trace.records if r.kind != "summary"]  # that has nothing to replay
+        self._worlds: dict[tuple[str, str, int, str], Played] = {}
         played = self._open(header.checkpoint, header.checkpoint_sha256, header.steps, header.numerics)
         self.incomparable = differences(header.numerics, played.numerics)
         spawn = spawn_of_note(header.checkpoint, header.spawn, f"{where}, line 1")
@@ -76,8 +79,6 @@ class Replay:
             if "picture" in data and self.first_difference is not None and self.psnr_db is None:
                 self.psnr_db = frame_psnr(ticked.frame.pixels, decode_picture(data["picture"], where))
             return ticked.frame
-        if record.kind == "summary":  # what the session was like: nothing to replay
-            return session.frame
         if record.kind == "rewind":
             return session.rewind(int(data["tick"]))
         if record.kind == "anchor":
@@ -85,17 +86,19 @@ class Replay:
         if record.kind == "reset":
             spawn = spawn_of_note(session.played.checkpoint, data["spawn"], where)
             return session.reset(int(data["seed"]), spawn, data["spawn"])
-        bits = data.get("numerics") or self.session.played.numerics
+        bits = data.get("numerics") or session.played.numerics
         played = self._open(str(data["checkpoint"]), str(data["sha256"]), int(data["steps"]), bits)
+        if "numerics" in data:
+            self.incomparable = self.incomparable or differences(bits, played.numerics)
         spawn = spawn_of_note(data["checkpoint"], data["spawn"], where)
         return session.swap(played, spawn, data["spawn"], int(data["moments"]))
 
     def _open(self, name: str, sha256: str, steps: int, bits: dict[str, Any]) -> Played:
         """A world as it was recorded, with the back end and threads of its numerics where they can be had."""
-        key = name, sha256, steps
+        key = name, sha256, steps, json.dumps(bits, sort_keys=True)
         if key not in self._worlds:
             count, kind = bits.get("threads"), str(bits.get("backend")).split(" ")[0]
-            threads = count if isinstance(count, int) and 1 <= count <= 1024 else 1
+            threads = count if type(count) is int and 1 <= count <= 1024 else 1
             on_gpu = kind == "cuda"
             backend = "auto" if on_gpu else kind if kind in BACKENDS and kind != "auto" else "eager"
             try:
