@@ -20,9 +20,9 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def play_threads(spare: int = 0) -> int:
-    """Threads for play: the cores less `spare`, up to four; more do not help so small a network."""
-    return max(1, min(4, cores() - spare))
+def play_threads() -> int:
+    """Most threads for play: the cores, up to four; more do not help so small a network."""
+    return max(1, min(4, cores()))
 
 
 def numerics(backend: str, threads: int, device: str = "cpu") -> dict[str, Any]:
@@ -56,8 +56,12 @@ def differences(wanted: dict[str, Any], own: dict[str, Any]) -> str | None:
 
 
 def cache_folder() -> Path:
-    """Where what can be made again is kept between starts: $WORLDSIM_CACHE, else worldsim in the user's cache."""
+    """Where what can be made again is kept between starts: $WORLDSIM_CACHE, else worldsim in the user's cache. For a
+    user without a home it is no folder, and nothing is kept."""
     own = os.environ.get("WORLDSIM_CACHE")
     if own:
         return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "worldsim"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "worldsim"
+    except RuntimeError:
+        return Path(os.devnull)

@@ -404,13 +404,13 @@ class Desktop:
 
 def _first_start() -> bool:
     """True once for each user: the key card then shows itself."""
-    base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    seen = base / "worldsim" / "started"
-    if seen.exists():
-        return False
     try:
+        base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+        seen = base / "worldsim" / "started"
+        if seen.exists():
+            return False
         seen.parent.mkdir(parents=True, exist_ok=True)
         seen.touch()
-    except OSError:
-        pass  # a home that cannot be written shows the card each time
+    except (OSError, RuntimeError):
+        pass  # no home, or one that cannot be written, shows the card each time
     return True
