@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from worldsim import machine
 from worldsim.backends import choice as choosing
 from worldsim.backends import openvino
+from worldsim.checkpoint import load_networks, open_checkpoint
 from worldsim.errors import ConfigError
 from worldsim.loader import find_spawn, note_for, open_played
 from worldsim.replay import Replay
@@ -164,3 +168,59 @@ def test_a_broken_cache_is_made_anew(checkpoint_folder, some_actions):
         path.write_text("broken")
     after = frames(open_played(str(checkpoint_folder), threads=1, backend="openvino"), some_actions[:3])[1]
     assert [t.digest for t in before] == [t.digest for t in after]
+
+
+@needs_openvino
+def test_changed_code_is_converted_anew(checkpoint_folder, tmp_path, monkeypatch):
+    networks = load_networks(open_checkpoint(str(checkpoint_folder)))
+    here = openvino._mark(*networks, 2)
+    shutil.copytree(openvino._PACKAGE, tmp_path / "worldsim", ignore=shutil.ignore_patterns("checkpoints"))
+    monkeypatch.setattr(openvino, "_PACKAGE", tmp_path / "worldsim")
+    assert openvino._mark(*networks, 2) == here
+    with (tmp_path / "worldsim" / "model" / "place.py").open("a") as file:
+        file.write("# changed")
+    assert openvino._mark(*networks, 2) != here
+
+
+@needs_openvino
+def test_where_nothing_can_be_written_the_simplest_is_played(checkpoint_folder, tmp_path, monkeypatch):
+    """A full disk: neither the cache nor a folder for the moment takes a model, which OpenVINO says in its own way."""
+
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("iostream error")
+
+    monkeypatch.setenv("WORLDSIM_CACHE", str(tmp_path))
+    monkeypatch.setattr("openvino.save_model", full)
+    with pytest.raises(ConfigError, match="iostream error.*--backend eager"):
+        open_played(str(checkpoint_folder), threads=1, backend="openvino")
+    assert open_played(str(checkpoint_folder), threads=1).numerics["backend"] == "eager"
+    assert not list((tmp_path / "openvino").iterdir())
+
+
+def test_a_cache_that_is_no_folder_is_done_without(checkpoint_folder, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("WORLDSIM_CACHE", str(tmp_path / "file"))
+    first = open_played(str(checkpoint_folder), threads=1).numerics
+    assert first["backend"].split()[0] in ("eager", "openvino")
+
+
+def test_a_user_without_a_home_has_no_cache(monkeypatch):
+    def no_home() -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(machine.Path, "home", no_home)
+    for name in ("WORLDSIM_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    choosing._remember("key", choosing.Choice("eager", 1))
+    assert choosing._recall("key") is None
+
+
+def test_only_so_many_sets_of_models_are_kept(tmp_path):
+    count = openvino._KEPT + 3
+    for i in range(count):
+        for path in (tmp_path / f"{i}-embed.xml", tmp_path / f"{i}-embed.bin"):
+            path.touch()
+            os.utime(path, (1e9 + i, 1e9 + i))
+    os.utime(tmp_path / "0-embed.xml")  # just used
+    openvino._forget_oldest(tmp_path)
+    assert {p.name.split("-")[0] for p in tmp_path.iterdir()} == {"0", *map(str, range(4, count))}

@@ -7,9 +7,10 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,16 +78,22 @@ def choose(
         return tries[0], build(tries[0], codec, generator, steps)
     key = f"{name} {steps} {backend} {threads} {beside_window} {cores()} {numerics('', 0)} {openvino.installed()}"
     known = _recall(key)
-    if known not in tries:
-        known = _fastest(tries, codec, generator, steps, _drawing if beside_window else nullcontext)
-        _remember(key, known)
-    return known, build(known, codec, generator, steps)
+    if known in tries:
+        with suppress(ConfigError):  # what has worked may do so no more
+            return known, build(known, codec, generator, steps)
+    known = _fastest(tries, codec, generator, steps, _drawing if beside_window else nullcontext)
+    networks = build(known, codec, generator, steps)
+    _remember(key, known)
+    return known, networks
 
 
 def _fastest(tries: list[Choice], codec: Codec, generator: Generator, steps: int, load: Callable) -> Choice:
     best, least = tries[0], float("inf")
     for choice in tries:
-        networks = build(choice, codec, generator, steps)
+        try:
+            networks = build(choice, codec, generator, steps)
+        except ConfigError:  # if it is the only one, whoever plays it hears why
+            continue
         with load():
             seconds = tick_seconds(networks, steps)
         if seconds < _FASTER * least:
@@ -149,7 +156,7 @@ def _file() -> Path:
 def _known() -> dict[str, list]:
     try:
         found = json.loads(_file().read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -163,10 +170,9 @@ def _recall(key: str) -> Choice | None:
 
 def _remember(key: str, choice: Choice) -> None:
     path = _file()
-    try:
+    with suppress(OSError):  # measured again at the next start
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{os.getpid()}-{path.name}")
-        part.write_text(json.dumps(_known() | {key: [choice.backend, choice.threads]}, indent=1))
-        part.replace(path)
-    except OSError:
-        pass  # measured again at the next start
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            part = Path(folder) / path.name
+            part.write_text(json.dumps(_known() | {key: [choice.backend, choice.threads]}, indent=1))
+            part.replace(path)

@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 import warnings
+from contextlib import suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,21 +27,22 @@ from worldsim.model.codec import Codec
 from worldsim.model.generator import Generator
 from worldsim.model.networks import Networks
 
-_LAYOUT = 1  # counts changes to what is traced
+_PACKAGE = Path(__file__).parent.parent
+_TRACED = ("backends/accelerated.py", "backends/openvino.py", "camera.py", "kernels/*.py", "model/*.py")
+_KEPT = 8  # sets of models in the cache folder, about 30 MB each
 
 
 def installed() -> bool:
-    return find_spec("openvino") is not None
+    """Whether the package is there, and not only a folder that it has left behind."""
+    found = find_spec("openvino")
+    return found is not None and found.origin is not None
 
 
 def build(codec: Codec, generator: Generator, steps: int, threads: int) -> Networks:
-    """Convert, or take from the cache, and compile for so many threads. Raises ConfigError without OpenVINO."""
+    """Convert, or take from the cache, and compile for so many threads. Raises ConfigError where that cannot be."""
     if not installed():
         raise ConfigError("--backend openvino needs OpenVINO; pip install 'worldsim[openvino]' or choose another")
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # conversion would report to its maker
-    import openvino as ov
-
-    core = ov.Core()
     settings = {
         "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 where the processor has it, and other frames than elsewhere
         "PERFORMANCE_HINT": "LATENCY",
@@ -51,9 +53,17 @@ def build(codec: Codec, generator: Generator, steps: int, threads: int) -> Netwo
     folder = cache_folder() / "openvino"
     mark = _mark(codec, generator, steps)
     calls: dict[str, Call] = {}
-    for name, (module, example) in parts(codec, generator, steps).items():
-        model = _converted(ov, folder / f"{mark}-{name}.xml", module, example)
-        calls[name] = _call(ov, core.compile_model(model, "CPU", settings))
+    try:
+        import openvino as ov
+
+        core = ov.Core()
+        for name, (module, example) in parts(codec, generator, steps).items():
+            model = _converted(ov, folder / f"{mark}-{name}.xml", module, example)
+            calls[name] = _call(ov, core.compile_model(model, "CPU", settings))
+    except (ImportError, RuntimeError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"OpenVINO does not work here ({reason}); play with --backend eager") from None
+    _forget_oldest(folder)
     network = Accelerated(generator, calls)
     name = f"openvino {version('openvino')}"
     return Networks(codec, generator, network, lambda tokens: calls["decode"](tokens)[0], name)
@@ -65,11 +75,12 @@ def _converted(ov: Any, path: Path, module: nn.Module, example: Example) -> Any:
     What was just traced is read back from its file too: a model fresh from conversion is optimised a little differently
     from the same one read, and its frames would differ from those of the next start in the last bits.
     """
-    if path.exists():
-        try:
-            return ov.Core().read_model(path)
-        except RuntimeError:
-            path.unlink()
+    if os.path.isfile(path):  # unlike Path.is_file, False where one may not look
+        with suppress(RuntimeError):
+            model = ov.Core().read_model(path)
+            with suppress(OSError):
+                os.utime(path)  # for _forget_oldest
+            return model
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # every shape is meant to be fixed
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -77,20 +88,32 @@ def _converted(ov: Any, path: Path, module: nn.Module, example: Example) -> Any:
     model = ov.convert_model(traced, example_input=example, input=[tuple(e.shape) for e in example])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return _through_file(ov, model, path.parent, path)
-    except OSError:  # a cache that cannot be written costs seconds at the next start, no more
+        return _through_file(ov, model, path)
+    except (OSError, RuntimeError):  # a cache that cannot be written costs seconds at the next start, no more
         with tempfile.TemporaryDirectory() as folder:
-            return _through_file(ov, model, Path(folder), Path(folder) / path.name)
+            return _through_file(ov, model, Path(folder) / path.name)
 
 
-def _through_file(ov: Any, model: Any, folder: Path, path: Path) -> Any:
-    """Write a model and read it back. Raises OSError if it cannot be written."""
-    part = folder / f"{os.getpid()}-{path.name}"
-    part.touch()  # OpenVINO's own error would not be an OSError
-    ov.save_model(model, part, compress_to_fp16=False)
-    part.with_suffix(".bin").replace(path.with_suffix(".bin"))
-    part.replace(path)  # last: where there is an .xml, it is whole
+def _through_file(ov: Any, model: Any, path: Path) -> Any:
+    """Write a model and read it back. Raises OSError or RuntimeError if it cannot be written."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:  # others may write the same at the same time
+        part = Path(folder) / path.name
+        ov.save_model(model, part, compress_to_fp16=False)
+        part.with_suffix(".bin").replace(path.with_suffix(".bin"))
+        part.replace(path)  # last: where there is an .xml, it is whole
     return ov.Core().read_model(path)
+
+
+def _forget_oldest(folder: Path) -> None:
+    """Remove what has gone longest without being used: each version of weights or code has a set of its own."""
+    used: dict[str, float] = {}
+    with suppress(OSError):
+        for path in folder.glob("*.xml"):
+            mark = path.name.split("-")[0]
+            used[mark] = max(used.get(mark, 0.0), path.stat().st_mtime)
+        for mark in sorted(used, key=used.__getitem__)[:-_KEPT]:
+            for path in folder.glob(f"{mark}-*"):
+                path.unlink(missing_ok=True)
 
 
 def _call(ov: Any, compiled: Any) -> Call:
@@ -114,10 +137,11 @@ def _call(ov: Any, compiled: Any) -> Call:
 
 
 def _mark(codec: Codec, generator: Generator, steps: int) -> str:
-    """Names weights, sizes and versions."""
+    """Names weights, sizes, versions, and the code that is traced."""
     sizes = f"{codec.config} {generator.config} {generator.shape} {steps}"
-    about = f"{_LAYOUT} {version('openvino')} {torch.__version__} {sizes}"
-    hasher = hashlib.sha256(about.encode())
+    hasher = hashlib.sha256(f"{version('openvino')} {torch.__version__} {sizes}".encode())
+    for path in sorted(path for pattern in _TRACED for path in _PACKAGE.glob(pattern)):
+        hasher.update(path.read_bytes())
     for module in (codec, generator):
         for name, tensor in module.state_dict().items():
             hasher.update(name.encode())
