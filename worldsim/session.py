@@ -167,8 +167,6 @@ class Session:
         begun = time.perf_counter()
         state, frame, drafted = self._take(action)
         mark = digest(frame.pixels)
-        seconds = time.perf_counter() - begun
-        (self.drafts.hit_s if drafted else self.drafts.plain_s).append(seconds)
         self._remember(state, frame, action, mark)
         self._drafts.predictor.observe(action)
         self._taken.append(self._pack(action, mark))
@@ -180,6 +178,8 @@ class Session:
         astray = self.settings.anchor != "off" and self._past[-1].strayed >= STRAY_TICKS
         if astray:
             self.anchor(self._nearest_spawn() if self.settings.anchor == "spawn" else None)
+        seconds = time.perf_counter() - begun  # what has to be done before the frame can be shown counts too
+        (self.drafts.hit_s if drafted else self.drafts.plain_s).append(seconds)
         return Ticked(frame, mark, seconds, drafted, astray)
 
     def slack(self, left_s: Callable[[], float]) -> None:
