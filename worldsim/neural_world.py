@@ -88,6 +88,11 @@ class NeuralWorld:
         return len(self._rollout.levels)
 
     @property
+    def passes_a_tick(self) -> int:
+        """Of the generator: one for each step, and one to commit unless the last does."""
+        return self.steps + (self._rollout.commits == "pass")
+
+    @property
     def generator(self) -> Weights:
         return self._networks.generator
 

@@ -135,7 +135,7 @@ def _floor(world: Any, gflop: float, peak: float, copied: float, width: int) -> 
     config, shape = generator.config, generator.shape
     keys = 2 * config.depth * config.width * (config.window + config.sink) * shape.rows * shape.columns
     weights = sum(p.numel() for p in generator.blocks.parameters())
-    moved = (world.steps + 1) * (weights + keys) * width
+    moved = world.passes_a_tick * (weights + keys) * width
     return {"operations": round(gflop / peak * 1e3, 3), "memory": round(moved / copied / 1e6, 3)}
 
 
