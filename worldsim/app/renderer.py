@@ -102,6 +102,8 @@ class Renderer:
     def _uploaded(self, texture: moderngl.Texture | None, pixels: np.ndarray) -> moderngl.Texture:
         size = pixels.shape[1], pixels.shape[0]
         if texture is None or texture.size != size:
+            if texture is not None:
+                texture.release()
             texture = self._gl.texture(size, 3)
             texture.repeat_x = texture.repeat_y = False
             texture.filter = moderngl.LINEAR, moderngl.LINEAR
