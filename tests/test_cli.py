@@ -147,7 +147,7 @@ def test_scenes_and_checkpoints_are_listed():
         (["play", "{small}", "--headless", "--steps", "3"], "--steps must be 1, 2, 4 or 8"),
         (["play", "{small}", "--headless", "--actions", "{nonsense}"], "not a worldsim trace"),
         (["play", "{small}", "--headless", "--record", "/proc/none/a.jsonl"], "cannot be written"),
-        (["play", "{small}", "--headless", "--speculate", "sometimes"], "must be auto, off or a depth"),
+        (["play", "{small}", "--headless", "--speculate", "sometimes"], "must be auto, off or a number"),
         (["play", "{small}", "--headless", "--replay", "{nonsense}"], "not a worldsim trace"),
         (["replay", "{nonsense}", "--verify"], "not a worldsim trace"),
         (["replay", "/missing.jsonl"], "cannot be read as a trace"),

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser, whole: Callable[..., Any], nu
     parser.add_argument("--seed", type=whole(0, 2**63 - 1), default=0)
     parser.add_argument("--spawn", help="a spawn's name, or any picture file")
     parser.add_argument("--steps", type=whole(1), help="denoising passes a frame: 1, 2, 4 or 8")
-    parser.add_argument("--speculate", type=_speculate, default="auto", metavar="auto|off|DEPTH")
+    parser.add_argument("--speculate", type=_speculate, default="auto", metavar="auto|off|COUNT")
     parser.add_argument(
         "--anchor", choices=("frame", "spawn", "off"), default="frame",
         help="what a dream that has strayed begins afresh from: its own last picture, the nearest spawn, nothing",
@@ -49,7 +49,7 @@ def _speculate(text: str) -> str:
     if text in ("auto", "off"):
         return text
     if not text.isdigit() or not 1 <= int(text) <= 16:
-        raise argparse.ArgumentTypeError(f"must be auto, off or a depth in [1, 16], got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be auto, off or a number of drafts in [1, 16], got {text!r}")
     return text
 
 
