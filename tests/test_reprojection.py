@@ -64,3 +64,25 @@ def test_a_turned_frame_is_what_a_turned_camera_sees():
         assert middle <= 6, "the part that the newest frame shows is off"
         assert alone > 30, "without an earlier frame the edge is stretched, not invented"
         assert filled <= 6, "an earlier frame made for this very look fills all of it"
+
+
+_EARLY = """
+from pathlib import Path
+from worldsim.app.hud import Status
+from worldsim.app.screen import Screen
+from worldsim.app.window import Window
+from worldsim.camera import Look
+from worldsim.scene import load_scene
+
+screen = Screen(Window((320, 240), "test"), Status(checkpoint="test"), Path("."))
+screen.scene = load_scene("gallery")
+screen.draw(Look(10.0, 0.0))
+"""
+
+
+def test_a_look_may_turn_before_the_first_frame_has_come():
+    done = subprocess.run(
+        [sys.executable, "-c", _EARLY], capture_output=True, text=True,
+        env={**os.environ, "SDL_VIDEODRIVER": "offscreen"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr

@@ -24,7 +24,8 @@ _SEEN_FRAMES = 60  # kept to fill what lies beyond the newest frame's edge: thre
 
 
 class Screen:
-    """Draws into one window. What it shows are its public fields; set `dirty` to have a change drawn."""
+    """Draws into one window. What it shows are its public fields; set `dirty` to have a change drawn. The scene may be
+    known, and the look turned, before its first frame has come."""
 
     def __init__(self, window: Window, status: Status, screenshots: Path) -> None:
         self._window, self._screenshots = window, screenshots
@@ -105,7 +106,7 @@ class Screen:
     def _warp_earlier(self, scene: Scene, newest: Look) -> np.ndarray | None:
         """Have the frame of the last seconds that was made nearest to where the player looks now fill the edges; None
         if that is the newest one. Turning back, it shows them all but for the steps walked since."""
-        if not self.reproject or newest == self.shown_look:
+        if not self.reproject or newest == self.shown_look or not self._seen:
             return None
         look, pixels = min(self._seen, key=lambda seen: _apart(seen[0], newest))
         if _apart(look, newest) >= _apart(self.shown_look, newest):
