@@ -246,6 +246,27 @@ def test_a_world_swapped_in_is_replayed_with_its_own_numerics(make, checkpoint_f
     assert Replay(read_trace(path), path).session.played.numerics["threads"] == 1
 
 
+@pytest.mark.parametrize(
+    ("recorded", "opened"),
+    [("cuda bfloat16 graphs", ("auto", "cuda")), ("cuda", ("eager", "cuda")), ("openvino 2026.1", ("openvino", "cpu"))],
+)
+def test_a_replay_asks_for_the_back_end_recorded(make, played, some_actions, tmp_path, monkeypatch, recorded, opened):
+    path = tmp_path / "a.jsonl"
+    session = make()
+    session.record(path)
+    session.close()
+    edited(path, "header", backend=recorded)
+    asked = []
+
+    def open_played(name, steps, threads, backend, device="cpu"):
+        asked.append((backend, device))
+        return played
+
+    monkeypatch.setattr("worldsim.replay.open_played", open_played)
+    Replay(read_trace(path), path)
+    assert asked == [opened]
+
+
 def replays(session: Session, path) -> bool:
     session.close()
     return Replay(read_trace(path), path).run().identical

@@ -97,10 +97,11 @@ class Replay:
         """A world as it was recorded, with the back end and threads of its numerics where they can be had."""
         key = name, sha256, steps, json.dumps(bits, sort_keys=True)
         if key not in self._worlds:
-            count, kind = bits.get("threads"), str(bits.get("backend")).split(" ")[0]
+            count, (kind, *how) = bits.get("threads"), str(bits.get("backend")).split(" ")
             threads = count if type(count) is int and 1 <= count <= 1024 else 1
             on_gpu = kind == "cuda"
-            backend = "auto" if on_gpu else kind if kind in BACKENDS and kind != "auto" else "eager"
+            gpu_backend = "auto" if "graphs" in how else "eager"
+            backend = gpu_backend if on_gpu else kind if kind in BACKENDS and kind != "auto" else "eager"
             try:
                 played = open_played(name, steps or None, threads, backend, device="cuda" if on_gpu else "cpu")
             except ConfigError:  # not to be had here: the bits will differ, the pictures hardly

@@ -7,6 +7,8 @@ leaves the network) it stays float32.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -31,7 +33,7 @@ def build(codec: Codec, generator: Generator, steps: int, graphs: bool = True) -
         generator.blocks.to(torch.bfloat16)
         name = "cuda bfloat16"
     if not graphs:
-        return eager(codec, generator)
+        return replace(eager(codec, generator), backend=name)
     calls: dict[str, Call] = {
         part: _captured(module, tuple(t.to("cuda") for t in example))
         for part, (module, example) in parts(codec, generator, steps).items()
