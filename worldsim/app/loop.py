@@ -49,7 +49,9 @@ class WindowSettings:
 
 @dataclass
 class Summary:
-    """What a desktop session did, for `--json` and tests."""
+    """What a desktop session did, for `--json` and tests. latency_ms is that of all inputs; of them frame_ms of those
+    that a new frame answered, turn_ms of turns that the newest one, reprojected, did. Scripted input counts from when
+    its action is sent: it never waits for the next tick, as a key does, or the next picture, as a mouse does."""
 
     ticks: int = 0
     late: int = 0
@@ -57,6 +59,8 @@ class Summary:
     first_frame_s: float = 0.0
     tick_ms: deque[float] = field(default_factory=lambda: deque(maxlen=20_000))
     latency_ms: deque[float] = field(default_factory=lambda: deque(maxlen=20_000))
+    frame_ms: deque[float] = field(default_factory=lambda: deque(maxlen=20_000))
+    turn_ms: deque[float] = field(default_factory=lambda: deque(maxlen=20_000))
     window_ms: deque[float] = field(default_factory=lambda: deque(maxlen=20_000))  # own work for each picture drawn
     draft: dict[str, int] = field(default_factory=dict)
 
@@ -395,10 +399,11 @@ class Desktop:
         self.played.window_ms.append((self._busy_s + self._screen.submitted_s) * 1e3)
         self._busy_s = 0.0
         self._drawn_ms += self._draw_s * 1e3
-        for since in (self._await_display, self._turned_at):
+        played = self.played
+        for since, kind in ((self._await_display, played.frame_ms), (self._turned_at, played.turn_ms)):
             if since is not None:
-                status.latency_ms.append((drawn_at - since) * 1e3)
-                self.played.latency_ms.append((drawn_at - since) * 1e3)
+                for kept in (status.latency_ms, played.latency_ms, kind):
+                    kept.append((drawn_at - since) * 1e3)
         self._await_display = self._turned_at = None
 
 

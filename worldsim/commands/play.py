@@ -180,6 +180,8 @@ def _window(args: argparse.Namespace) -> int:
         "tick_ms": percentiles([t / 1e3 for t in played.tick_ms]),
         "window_ms": percentiles([t / 1e3 for t in played.window_ms]),
         "input_to_display_ms": percentiles([t / 1e3 for t in played.latency_ms]),
+        "input_to_frame_ms": percentiles([t / 1e3 for t in played.frame_ms]),
+        "turn_to_display_ms": percentiles([t / 1e3 for t in played.turn_ms]),
     }  # fmt: skip
     text = f"{played.ticks} ticks, {played.late} late"
     report(args, result, text + (f"; trace: {args.record}" if args.record else ""))
