@@ -47,7 +47,7 @@ class Desk:
         self.env = {**os.environ, "DISPLAY": display, "XDG_STATE_HOME": str(folder / "state")}
         self.env.pop("SDL_VIDEODRIVER", None)
         self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "play.py"), *arguments, "--json"], cwd=folder, env=self.env,
+            [sys.executable, str(ROOT / "play.py"), *arguments, "--json", "--backend", "eager", "--threads", "1"], cwd=folder, env=self.env,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 

@@ -107,7 +107,9 @@ class Drafts:
     def fill(self, world: World, now: State, left_s: Callable[[], float]) -> None:
         """Draft the likeliest futures of `now`, one after another, while each is expected to be finished in time."""
         for path, action, probability in self._wanted(self._depth.limit):
-            if probability < _LEAST or len(self) >= _MOST or not self._pace.fits(left_s()):
+            if probability < _LEAST:
+                continue
+            if len(self) >= _MOST or not self._pace.fits(left_s()):
                 return
             if not self._make(world, now, path, action, probability, left_s):
                 return

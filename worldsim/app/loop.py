@@ -84,7 +84,7 @@ class Desktop:
         self._scene: Scene | None = None
         self._input: Input | None = None
         self._script: Iterator[Action] | None = None
-        self._newest_look = Look()
+        self._newest_look = self._drawn_look = Look()
         self._pending: int | None = None  # id of the action the engine is working on
         self._stamps: dict[int, float] = {}
         self._await_display: float | None = None
@@ -372,14 +372,15 @@ class Desktop:
             self._draw()
 
     def _looking(self) -> bool:
-        """True if the look has moved beyond what the display shows: since the last action, or by it, if the engine
-        takes its time over the frame."""
+        """True if the look has moved beyond what was drawn: since the last action, or by it, if the engine takes its
+        time over the frame."""
         if self._input is None or self._rewind_to is not None:
             return False
         patience = max(_AT_ONCE_S, self._draw_s)  # no longer a wait than drawing twice would be
         asked = self._pending is not None and time.perf_counter() - self._sent_at > patience
-        behind = asked and self._screen.reproject and self._newest_look != self._screen.shown_look
-        return behind or any(abs(d) >= 0.25 for d in self._input.pending_deg())
+        if asked and self._screen.reproject and self._newest_look != self._drawn_look:
+            return True
+        return any(abs(d) >= 0.25 for d in self._input.pending_deg())
 
     def _draw(self) -> None:
         status = self._status
@@ -394,7 +395,7 @@ class Desktop:
         elif self._scene is not None and self._input is not None:  # unsent mouse motion shows at once
             look = self._scene.camera.turn(look, *self._input.pending_deg())
         begun = time.perf_counter()
-        drawn_at = self._screen.draw(look)
+        drawn_at, self._drawn_look = self._screen.draw(look), look
         self._draw_s = drawn_at - begun
         self.played.window_ms.append((self._busy_s + self._screen.submitted_s) * 1e3)
         self._busy_s = 0.0

@@ -20,7 +20,7 @@ from worldsim.source.source_world import SourceWorld
 def control(
     world: SourceWorld, dreamer: Dreamer, walks: list[Episode], ticks: int, readings: int, quiet: bool
 ) -> dict[str, Any]:
-    """Figures of control, over `ticks` ticks of as many walks as `readings` allows.
+    """Figures of control, over `ticks` ticks of as many walks as `readings` allow; dream and truth are read in two ways.
 
     look.yaw_error_ratio: mean error of the turn seen in a tick over the mean turn commanded, read with the place held
     where the dream believes to be; `ceiling` is that of the ruler itself on true frames after the codec. The two with
@@ -31,7 +31,7 @@ def control(
     action from the same state.
     """
     window = dreamer.window
-    measured = walks[: max(1, readings // ticks)]
+    measured = walks[: max(1, readings // ticks // 4)]
     ruler = Ruler(world, lambda frame: dreamer.decode(dreamer.encode(frame[None]))[0])
     dreams = dreamer.dream(measured, ticks, "dream", quiet)
     turns: dict[str, list[np.ndarray]] = {"dream": [], "truth": [], "commanded": []}
@@ -77,7 +77,7 @@ def control(
         },
         "keys": {"macro_f1": round(f1["dream"], 3), "ceiling": round(f1["truth"], 3)},
         "counterfactual_gap_db": _gap(world, dreamer, walks, quiet),
-        "readings": 2 * ticks * len(measured),
+        "readings": 4 * ticks * len(measured),
     }
 
 
