@@ -46,8 +46,9 @@ class Desk:
         self.folder = folder
         self.env = {**os.environ, "DISPLAY": display, "XDG_STATE_HOME": str(folder / "state")}
         self.env.pop("SDL_VIDEODRIVER", None)
+        plain = ["--backend", "eager", "--threads", "1"]  # nothing to measure at the start
         self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "play.py"), *arguments, "--json", "--backend", "eager", "--threads", "1"], cwd=folder, env=self.env,
+            [sys.executable, str(ROOT / "play.py"), *arguments, "--json", *plain], cwd=folder, env=self.env,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 

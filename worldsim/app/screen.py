@@ -77,7 +77,8 @@ class Screen:
         bar = BAR_HEIGHT if self.bar else 0
         self._renderer.begin((width, height))
         if self.scene is None:
-            self._draw_card(self._hud.loading_card(self.status.checkpoint, "loading the network", width), width, height)
+            text = "loading the network; the first start also finds out how it runs fastest here"
+            self._draw_card(self._hud.loading_card(self.status.checkpoint, text, width), width, height)
         else:
             box = fit(width, max(height - bar, 1), self.scene.frame.aspect)
             warp, dim = self._warp(self.scene, self.shown_look, newest_look), 0.35 if self.card else 1.0

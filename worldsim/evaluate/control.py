@@ -20,7 +20,7 @@ from worldsim.source.source_world import SourceWorld
 def control(
     world: SourceWorld, dreamer: Dreamer, walks: list[Episode], ticks: int, readings: int, quiet: bool
 ) -> dict[str, Any]:
-    """Figures of control, over `ticks` ticks of as many walks as `readings` allow; dream and truth are read in two ways.
+    """Figures of control, over `ticks` ticks of as many walks as `readings` allow, both dream and truth read two ways.
 
     look.yaw_error_ratio: mean error of the turn seen in a tick over the mean turn commanded, read with the place held
     where the dream believes to be; `ceiling` is that of the ruler itself on true frames after the codec. The two with
