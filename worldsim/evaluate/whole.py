@@ -19,7 +19,7 @@ from worldsim.evaluate.memory import memory
 from worldsim.evaluate.quality import Strip, quality
 from worldsim.source.source_world import SourceWorld
 
-_CONTROL_TICKS, _READINGS = 48, 288
+_CONTROL_TICKS, _READINGS = 48, 1152
 _EVENTS = 16
 _CONTROL = (
     "Read from the pictures alone: the true engine's camera is moved until its picture fits the dream's. The ceilings "
