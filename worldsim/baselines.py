@@ -91,15 +91,14 @@ def diamond_frame(height: int, width: int) -> Callable[[], Tensor]:
     return make
 
 
-def uncached_frame(rollout: Rollout, prepared: Prepared, memory: Memory, latent: Tensor) -> Callable[[], Tensor]:
-    """A call that makes one frame's latent, first making the keys of sink and window anew, as a generator without a
-    cache must."""
-    frames = 1 + rollout.generator.config.window
+def uncached_frame(rollout: Rollout, prepared: Prepared, memory: Memory, latent: Tensor) -> Callable[[], object]:
+    """What a generator without a cache does for each frame beyond what one with it does: a call that makes the keys of
+    all the context's frames anew but for the newest, which are new in any case. Their conditions it may keep."""
     noise = torch.randn_like(latent)
 
-    def make() -> Tensor:
-        for _ in range(frames):
-            rollout.commit(memory, latent, prepared, noise)
-        return rollout.next_frame(memory, prepared, noise).latent
+    def make() -> object:
+        for _ in range(rollout.generator.config.window):  # sink and window, less the newest
+            made = rollout.commit(memory, latent, prepared, noise)
+        return made
 
     return make
