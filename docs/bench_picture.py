@@ -14,7 +14,7 @@ from pathlib import Path
 
 BASELINES = {
     "no_cache_ms": "the same network without its cache",
-    "diamond_shape_ms": "a convolutional denoiser of DIAMOND's shape",
+    "diamond_shape_ms": "a denoiser of DIAMOND's shape",
 }
 LEFT, WIDTH, ROW = 300, 760, 30
 LEAST_MS = 4.0

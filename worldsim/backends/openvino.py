@@ -1,5 +1,5 @@
-"""OpenVINO: the networks traced once, then run by Intel's CPU runtime in float32. About twice as fast as plain torch,
-and its threads do not spin, so it shares the machine with the window that draws.
+"""OpenVINO: the networks traced once, then run in float32 by Intel's CPU runtime. It takes half to two thirds of plain
+torch's time, and its threads do not spin, so it shares the machine with the window that draws.
 
 What was converted is kept in the cache folder, named after the weights and all versions that shaped it.
 """
