@@ -136,7 +136,7 @@ def compare_with_whole(rank: int, port: int) -> None:
     assert all(among.local([p])[0].shape != p.shape for p in model.blocks.parameters())
     for parameter in model.blocks.parameters():
         assert torch.equal(*among.local([parameter, among.part(parameter.detach().full_tensor(), parameter)]))
-    among.wait()
+    among.close()
 
 
 def test_each_of_two_processes_holds_half_of_every_block():

@@ -83,6 +83,9 @@ class Alone:
     def wait(self) -> None:
         """Until all are here."""
 
+    def close(self) -> None:
+        """Part with the others, once all are here: one that just ends may be aborted by its own threads."""
+
 
 class _Wrapped(nn.Module):
     """Gives DistributedDataParallel a forward pass to hook on: a stage's loss."""
@@ -131,6 +134,10 @@ class Together(Alone):
 
     def wait(self) -> None:
         self._accelerator.wait_for_everyone()
+
+    def close(self) -> None:
+        self.wait()
+        torch.distributed.destroy_process_group()
 
 
 class Sharded(Together):

@@ -145,7 +145,9 @@ def train(request: Request, config: TrainConfig) -> dict[str, float]:
     writer.trainer = trainer
     if isinstance(stage, ConsistencyStage):
         stage.averaged = trainer.averaged
-    return trainer.run()
+    numbers = trainer.run()
+    among.close()
+    return numbers
 
 
 class _Writer:
