@@ -76,6 +76,18 @@ def test_the_ruler_finds_a_known_pose(world, pose):
 
 
 @pytest.mark.gl
+def test_a_turn_is_read_where_the_place_is_given(world):
+    """The place stays what it was said to be; a wrong one shows as a turn, so it must be the believed one."""
+    from worldsim.evaluate.ruler import Ruler
+
+    pose = Pose(4.5, 0.8, Look(5.0, -3.0))
+    near = Pose(pose.x, pose.y, Look(pose.look.yaw_deg - 0.8, pose.look.pitch_deg + 0.4))
+    found = Ruler(world).read(world.at(pose)[1].pixels, near, standing=True)
+    assert np.hypot(found.x - pose.x, found.y - pose.y) < 1e-4
+    assert abs(found.look.yaw_deg - pose.look.yaw_deg) < 0.05 and abs(found.look.pitch_deg - pose.look.pitch_deg) < 0.05
+
+
+@pytest.mark.gl
 def test_a_thing_is_found_there_and_missed_where_it_is_not(world):
     from worldsim.evaluate.memory import _entities
 
