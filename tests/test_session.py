@@ -14,9 +14,10 @@ import torch
 
 from worldsim.checkpoint import read_info, write_info
 from worldsim.errors import TraceError
+from worldsim.history import KEEP_EVERY, KEEP_EVERY_FAR, NEAR_TICKS, SEEN_TICKS
 from worldsim.loader import find_spawn, note_for, open_played
 from worldsim.replay import Replay
-from worldsim.session import KEEP_EVERY, STRAY_TICKS, Session, SessionSettings
+from worldsim.session import STRAY_TICKS, Session, SessionSettings
 from worldsim.trace import read_trace
 
 
@@ -86,6 +87,23 @@ def test_a_rewind_goes_no_further_than_what_is_kept(make, some_actions):
     assert 180 - 60 <= session.earliest_tick <= 180 - 40
     kept = session.earliest_tick
     assert session.rewind(0).tick == kept
+
+
+def test_every_tick_that_is_kept_can_be_seen_and_gone_back_to(make, some_actions):
+    """Also where its picture and its state were let go."""
+    session = make()
+    actions = (some_actions * 8)[: NEAR_TICKS + 2 * KEEP_EVERY_FAR]
+    frames = [session.frame.pixels, *(session.advance(a).frame.pixels for a in actions)]
+    kept = list(session._history._past)
+    assert all((p.frame is None) == (p.tick < session.tick - SEEN_TICKS + 1) for p in kept if not p.began)
+    whole = [p.tick for p in kept if p.state is not None]
+    assert all(t % KEEP_EVERY_FAR == 0 for t in whole if t < session.tick - NEAR_TICKS)
+    for tick in (0, 1, 40, KEEP_EVERY_FAR - 1, KEEP_EVERY_FAR + 1, session.tick - SEEN_TICKS, session.tick):
+        assert (session.peek(tick).pixels == frames[tick]).all() and session.peek(tick).tick == tick
+    back_to = 2 * KEEP_EVERY_FAR - 1
+    assert (session.rewind(back_to).pixels == frames[back_to]).all()
+    again = [session.advance(a).frame.pixels for a in actions[back_to : back_to + 5]]
+    assert all((a == b).all() for a, b in zip(again, frames[back_to + 1 :], strict=False))
 
 
 def test_peeking_does_not_go_there(make, some_actions):
@@ -319,7 +337,7 @@ def test_a_swap_where_little_past_is_left_replays_in_a_later_recording(make, oth
 def test_kept_states_hold_no_assembled_context(make, some_actions):
     session = make()
     digests(session, some_actions)
-    kept = [p.state.put.memory for p in list(session._past)[:-2] if p.state is not None]
+    kept = [p.state.put.memory for p in list(session._history._past)[:-2] if p.state is not None]
     assert len(kept) >= 3 and all(memory._assembled is None for memory in kept)
 
 

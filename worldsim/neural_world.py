@@ -135,8 +135,7 @@ class NeuralWorld:
         expected = self._watched and position is not None
         surprise = float(distance(x, prepared.embedded.guess)) if expected else None
         made = NeuralState(state.seed, tick, look, position, action, x, _Put(memory, prepared, dreamed), surprise)
-        pose = None if position is None else Pose(*position, look)
-        return made, Frame(self._networks.decode(x).cpu().numpy(), tick, look, pose)
+        return made, self.show(made)
 
     def settle(self, state: NeuralState) -> None:
         """Write the newest frame's keys and values now rather than at the start of the next tick."""
@@ -177,6 +176,10 @@ class NeuralWorld:
 
     def thin(self, state: NeuralState) -> ThinState:
         return ThinState(state.seed, state.tick, state.look, state.position, state.action, state.latent)
+
+    def show(self, thin: ThinState) -> Frame:
+        pose = None if thin.position is None else Pose(*thin.position, thin.look)
+        return Frame(self._networks.decode(thin.latent).cpu().numpy(), thin.tick, thin.look, pose)
 
     def rebuild(self, before: NeuralState, thin: ThinState) -> NeuralState:
         """Commit the kept latent again, with the same code and noise; if the last denoising pass commits, dream it

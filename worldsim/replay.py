@@ -17,6 +17,8 @@ from worldsim.session import Played, Session, SessionSettings
 from worldsim.trace import Record, Trace, decode_picture
 from worldsim.world import Frame
 
+_REWIND_S = 120.0  # at least as far as the session that was recorded could go back
+
 
 @dataclass(frozen=True)
 class Replayed:
@@ -43,7 +45,7 @@ class Replay:
         played = self._open(header.checkpoint, header.checkpoint_sha256, header.steps, header.numerics)
         self.incomparable = differences(header.numerics, played.numerics)
         spawn = spawn_of_note(header.checkpoint, header.spawn, f"{where}, line 1")
-        settings = SessionSettings("off", seed=header.seed, spawn_note=header.spawn, anchor="off")
+        settings = SessionSettings("off", _REWIND_S, seed=header.seed, spawn_note=header.spawn, anchor="off")
         self.session = Session(played, spawn, settings)
         self.ticks = 0
         self.first_difference: int | None = None

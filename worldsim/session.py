@@ -18,15 +18,14 @@ import numpy as np
 
 from worldsim.action import Action
 from worldsim.drafts import DraftCount, Drafts
+from worldsim.history import SEEN_TICKS, History, Past
 from worldsim.machine import use_threads
 from worldsim.scene import Scene
 from worldsim.speculation import ActionPredictor
 from worldsim.trace import PICTURE_EVERY, Header, TraceWriter, digest, encode_picture
 from worldsim.world import Frame, Moment, Spawn, State, World
 
-KEEP_EVERY = 16  # ticks between states kept whole; the ticks between are rebuilt from them
 STRAY_TICKS = 10  # in a row, unlike anything known, until a dream is begun afresh
-ENTER_TICKS = 32  # moments handed to a world that is swapped in, no window is longer
 
 
 @dataclass(frozen=True)
@@ -49,20 +48,6 @@ class Home:
     played: Played
     spawn: Spawn
     note: dict[str, Any]
-
-
-@dataclass
-class Past:
-    """One tick that can be gone back to. state: kept whole every KEEP_EVERY ticks and where a world began."""
-
-    frame: Frame
-    action: Action
-    digest: str
-    thin: Any
-    state: State | None
-    home: Home
-    began: bool = False
-    strayed: int = 0  # ticks in a row, up to this one, whose pictures were unlike anything known
 
 
 @dataclass(frozen=True)
@@ -106,7 +91,7 @@ class SessionSettings:
     `spawn`, the nearest start picture; `off`, nothing, it is left alone."""
 
     speculate: str = "auto"
-    rewind_s: float = 90.0
+    rewind_s: float = 60.0
     seed: int = 0
     spawn_note: dict[str, Any] = field(default_factory=dict)
     anchor: str = "frame"
@@ -121,10 +106,8 @@ class Session:
         self.spent = Spent()
         self._drafts = Drafts(ActionPredictor(self.scene.action_space))
         self._recorder: TraceWriter | None = None
-        self._past: deque[Past] = deque()
         self._taken: list[bytes] = []  # action and digest of tick 1, 2, ...: hours of play must fit
         self._controls: list[tuple[str, dict[str, Any]]] = []  # swaps and anchors that led to now
-        self._start = self.home
         self._enter_threads()
         self._begin()
 
@@ -138,20 +121,20 @@ class Session:
 
     @property
     def frame(self) -> Frame:
-        return self._past[-1].frame
+        return self._history.frame
 
     @property
     def digest(self) -> str:
-        return self._past[-1].digest
+        return self._history.newest.digest
 
     @property
     def tick(self) -> int:
-        return self.frame.tick
+        return self._history.newest.tick
 
     @property
     def earliest_tick(self) -> int:
         """The first tick that can be gone back to."""
-        return self._past[0].frame.tick
+        return self._history.earliest_tick
 
     @property
     def drafts(self) -> DraftCount:
@@ -175,7 +158,7 @@ class Session:
             if frame.tick % PICTURE_EVERY == 0:
                 data["picture"] = encode_picture(frame.pixels)
             self._recorder.write("tick", **data)
-        astray = self.settings.anchor != "off" and self._past[-1].strayed >= STRAY_TICKS
+        astray = self.settings.anchor != "off" and self._history.newest.strayed >= STRAY_TICKS
         if astray:
             self.anchor(self._nearest_spawn() if self.settings.anchor == "spawn" else None)
         seconds = time.perf_counter() - begun  # what has to be done before the frame can be shown counts too
@@ -188,7 +171,7 @@ class Session:
         left_s tells the seconds that remain; the draft is given up between passes when none do.
         """
         with self.spent.on("commit"):
-            self.played.world.settle(self._state)
+            self.played.world.settle(self._history.state)
         if self._recorder:
             self._recorder.flush()
         speculate, world = self.settings.speculate, self.played.world
@@ -196,9 +179,9 @@ class Session:
             return
         with self.spent.on("draft"):
             if speculate == "auto":
-                self._drafts.fill(world, self._state, left_s)
+                self._drafts.fill(world, self._history.state, left_s)
             else:
-                self._drafts.fill_to(world, self._state, int(speculate))
+                self._drafts.fill_to(world, self._history.state, int(speculate))
 
     def rewind(self, tick: int) -> Frame:
         """Go back to a tick, at most to `earliest_tick`. What follows is a new branch."""
@@ -206,11 +189,10 @@ class Session:
         if tick == self.tick:
             return self.frame
         self._drafts.drop()
-        while self._past[-1].frame.tick > tick:
-            self._past.pop()
-        self.home = self._past[-1].home
+        self._history.cut(tick)
+        self.home = self._history.newest.home
         self._enter_threads()
-        self._rebuild_last()
+        self._history.restore()
         del self._taken[tick:]
         self._controls = [c for c in self._controls if c[1]["tick"] <= tick]
         if self._recorder:
@@ -219,8 +201,7 @@ class Session:
 
     def peek(self, tick: int) -> Frame:
         """The frame of a past tick, without going there."""
-        tick = max(self.earliest_tick, min(tick, self.tick))
-        return self._past[tick - self.earliest_tick].frame
+        return self._history.peek(max(self.earliest_tick, min(tick, self.tick)))
 
     def reset(self, seed: int | None = None, spawn: Spawn | None = None, note: dict[str, Any] | None = None) -> Frame:
         """Start again, at the same spawn and seed unless told otherwise."""
@@ -232,22 +213,23 @@ class Session:
         self._begin()
         return self.frame
 
-    def swap(self, played: Played, spawn: Spawn, note: dict[str, Any], moments: int = ENTER_TICKS) -> Frame:
+    def swap(self, played: Played, spawn: Spawn, note: dict[str, Any], moments: int = SEEN_TICKS) -> Frame:
         """Go on in another world. Same scene: the place is kept, the last frames are cached afresh. Else its spawn.
 
         moments: of how many past frames at most the new world's context is made.
         """
         self._drafts.drop()
         kept = played.scene_sha256 == self.played.scene_sha256
-        past = [Moment(p.frame, p.action) for p in list(self._past)[-min(moments, ENTER_TICKS) :]]
+        past = self._history.moments(min(moments, SEEN_TICKS))
         data = {"tick": self.tick, "checkpoint": played.checkpoint, "sha256": played.sha256, "steps": played.steps,
                 "spawn": note, "moments": len(past), "numerics": played.numerics}  # fmt: skip
         self.home = Home(played, spawn, note)
         self._enter_threads()
         if kept:
-            state, last = played.world.enter(self.settings.seed, past), self._past[-1]
-            thin = played.world.thin(state)
-            self._past[-1] = Past(last.frame, last.action, last.digest, thin, state, self.home, began=True)
+            last = past[-1]
+            self._history.newest = self._beginning(
+                last.frame, last.action, self.digest, played.world.enter(self.settings.seed, past)
+            )
             self._controls.append(("swap", data))
         else:
             self._drafts.predictor = ActionPredictor(self.scene.action_space)
@@ -259,14 +241,12 @@ class Session:
     def anchor(self, spawn: Spawn | None) -> Frame:
         """Begin the context afresh from one picture: the newest frame, or a spawn, with its pose. Play goes on."""
         self._drafts.drop()
-        world, last = self.played.world, self._past[-1]
-        frame, action = last.frame, last.action
+        world, frame, action = self.played.world, self.frame, self._history.newest.action
         if spawn is not None:
             look = spawn.pose.look if spawn.pose else frame.look
             frame, action = Frame(spawn.pixels, frame.tick, look, spawn.pose), self.scene.action_space.idle
         state = world.enter(self.settings.seed, [Moment(frame, action)])
-        thin = world.thin(state)
-        self._past[-1] = Past(frame, action, digest(frame.pixels), thin, state, self.home, began=True)
+        self._history.newest = self._beginning(frame, action, digest(frame.pixels), state)
         data = {"tick": self.tick, "spawn": None if spawn is None else spawn.name}
         self._controls.append(("anchor", data))
         if self._recorder:
@@ -325,12 +305,6 @@ class Session:
         """Keep what was recorded."""
         self.stop_recording()
 
-    @property
-    def _state(self) -> State:
-        state = self._past[-1].state
-        assert state is not None
-        return state
-
     def _enter_threads(self) -> None:
         """Torch's threads belong to whoever calls it: a world loaded in a thread of its own, or played before another,
         does not have those of its numerics until it is given them here."""
@@ -341,10 +315,15 @@ class Session:
         self._drafts.drop()
         played = self.played
         state, frame = played.world.start(self.settings.seed, self.home.spawn)
-        idle, thin = self.scene.action_space.idle, played.world.thin(state)
-        self._past = deque([Past(frame, idle, digest(frame.pixels), thin, state, self.home, began=True)])
+        first = self._beginning(frame, self.scene.action_space.idle, digest(frame.pixels), state)
+        self._history = History(int(self.settings.rewind_s * self.scene.tick_hz), first)
         self._start = self.home
         self._taken, self._controls = [], []
+
+    def _beginning(self, frame: Frame, action: Action, mark: str, state: State) -> Past:
+        """Where the played world begins, from pictures."""
+        thin = self.played.world.thin(state)
+        return Past(frame.tick, action, mark, thin, state, frame, self.home, began=True)
 
     def _pack(self, action: Action, mark: str) -> bytes:
         return np.array(action.values, "<i2").tobytes() + bytes.fromhex(mark)
@@ -367,7 +346,7 @@ class Session:
     def _make(self, action: Action) -> tuple[State, Frame]:
         """The next state and frame, pass by pass: what comes before the first is the commit put off, what comes after
         the last is decoding."""
-        work, part = self.played.world.passes(self._state, action), "commit"
+        work, part = self.played.world.passes(self._history.state, action), "commit"
         while True:
             begun = time.perf_counter()
             try:
@@ -379,28 +358,7 @@ class Session:
             part = "denoise"
 
     def _remember(self, state: State, frame: Frame, action: Action, mark: str) -> None:
-        before = self._past[-1]
-        if before.frame.tick % KEEP_EVERY and not before.began:
-            before.state = None  # rebuilt from an earlier whole state if ever needed
-        if len(self._past) > 1 and self._past[-2].state is not None:
-            earlier = self._past[-2]  # its follower is settled, so nothing needs its assembled context any more
-            earlier.home.played.world.shed(earlier.state)
         world = self.played.world
-        strayed = before.strayed + 1 if world.strayed(state) else 0
-        self._past.append(Past(frame, action, mark, world.thin(state), state, self.home, strayed=strayed))
-        longest = int(self.settings.rewind_s * self.scene.tick_hz)
-        while len(self._past) > longest and self._past[0].state is not None:
-            follower = next((i for i, p in enumerate(self._past) if i and p.state is not None), None)
-            if follower is None or len(self._past) - follower < longest:
-                break
-            for _ in range(follower):
-                self._past.popleft()
-
-    def _rebuild_last(self) -> None:
-        """Make the newest past whole, from the nearest whole one before it."""
-        entries = list(self._past)
-        whole = next(i for i in range(len(entries) - 1, -1, -1) if entries[i].state is not None)
-        state = entries[whole].state
-        for entry in entries[whole + 1 :]:
-            state = entry.home.played.world.rebuild(state, entry.thin)
-        entries[-1].state = state
+        strayed = self._history.newest.strayed + 1 if world.strayed(state) else 0
+        thin = world.thin(state)
+        self._history.add(Past(frame.tick, action, mark, thin, state, frame, self.home, strayed=strayed))

@@ -87,6 +87,10 @@ class World(Protocol):
         """What must be kept of a state to rebuild it from the state before: as little as possible."""
         ...
 
+    def show(self, thin: Any) -> Frame:
+        """The frame that was made with the state `thin` was taken from, bit for bit."""
+        ...
+
     def rebuild(self, before: State, thin: Any) -> State:
         """The state that `thin` was taken from, bit for bit, given the state of the tick before."""
         ...

@@ -54,12 +54,14 @@ class SourceWorld:
 
     def at(self, pose: Pose) -> tuple[SourceState, Frame]:
         """Tick 0 at any pose."""
-        return self._show(SourceState(pose, 0))
+        state = SourceState(pose, 0)
+        return state, self.show(state)
 
     def passes(self, state: SourceState, action: Action) -> Generator[None, None, tuple[SourceState, Frame]]:
         """One pass: move, then draw."""
         yield
-        return self._show(SourceState(self._dynamics.advance(state.pose, action), state.tick + 1))
+        after = SourceState(self._dynamics.advance(state.pose, action), state.tick + 1)
+        return after, self.show(after)
 
     def settle(self, state: SourceState) -> None:
         """Nothing is ever put off."""
@@ -80,6 +82,9 @@ class SourceWorld:
     def thin(self, state: SourceState) -> SourceState:
         return state
 
+    def show(self, thin: SourceState) -> Frame:
+        return Frame(self._engine.render(thin.pose), thin.tick, thin.pose.look, thin.pose)
+
     def rebuild(self, before: SourceState, thin: SourceState) -> SourceState:
         return thin
 
@@ -89,7 +94,3 @@ class SourceWorld:
 
     def close(self) -> None:
         self._engine.close()
-
-    def _show(self, state: SourceState) -> tuple[SourceState, Frame]:
-        pixels = self._engine.render(state.pose)
-        return state, Frame(pixels, state.tick, state.pose.look, state.pose)
