@@ -71,7 +71,7 @@ def test_kept_context_equals_recomputation_of_the_whole_history(generator, clip)
             if memory is None:
                 memory = _first_with_sink(rollout, latent, prepared[i], committed, sink)
             else:
-                made = rollout.next_frame(memory, prepared[i], fresh[row : row + 1, i - 2]).latent
+                made = rollout.next_frame(memory, prepared[i], fresh[row : row + 1, i - 2])
                 assert torch.allclose(made[0], whole[row, i - 2], atol=1e-5), f"frame {i}"
                 memory = rollout.commit(memory, latent, prepared[i], committed)
 
@@ -99,7 +99,7 @@ def test_a_full_turn_changes_nothing(generator):
             return Condition(torch.zeros(1, 5), torch.tensor([[yaw, 0.1]]), torch.zeros(1, 2), torch.ones(1))
 
         memory = rollout.begin(x, rollout.prepare(condition(0.3)), torch.zeros_like(x))
-        return rollout.next_frame(memory, rollout.prepare(condition(0.5 + 2 * math.pi * turns)), x).latent
+        return rollout.next_frame(memory, rollout.prepare(condition(0.5 + 2 * math.pi * turns)), x)
 
     assert torch.allclose(run(0), run(1), atol=1e-4)
 
@@ -117,7 +117,7 @@ def test_without_a_pose_only_relative_look_counts(generator):
             )
 
         memory = rollout.begin(x, rollout.prepare(condition(0.0)), torch.zeros_like(x))
-        return rollout.next_frame(memory, rollout.prepare(condition(0.2)), x).latent
+        return rollout.next_frame(memory, rollout.prepare(condition(0.2)), x)
 
     assert torch.allclose(run(0.0, 0.0), run(1.1, 0.0), atol=1e-4)
     assert not torch.allclose(run(0.0, 1.0), run(1.1, 1.0), atol=1e-3)

@@ -7,16 +7,12 @@ import pytest
 import torch
 
 from worldsim.loader import find_spawn
-from worldsim.model.networks import eager
-from worldsim.neural_world import NeuralWorld
 from worldsim.world import Moment, advance
 
 
-@pytest.fixture(params=["pass", "last"])
-def world(played, request):
-    """A dream whose frames are written into the context by a pass of their own, or by their last denoising pass."""
-    world = played.world
-    return NeuralWorld(world.scene, eager(world.codec, world.generator), world.steps, 0.1, request.param)
+@pytest.fixture
+def world(played):
+    return played.world
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import hashlib
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
@@ -37,7 +37,6 @@ class SamplerConfig:
 
     steps: int = 2
     context_level: float = 0.1
-    commit: Literal["pass", "last"] = "pass"  # what writes a dreamed frame into the context: see rollout.Rollout
 
     def __post_init__(self) -> None:
         require(self.steps in (1, 2, 4, 8), f"steps must be 1, 2, 4 or 8, got {self.steps}")

@@ -39,7 +39,7 @@ def open_played(
     choice, networks = choose(backend, threads, codec, generator, steps, checkpoint.sha256, beside_window, device)
     known = checkpoint.info.latent_range
     within = from_mapping(LatentRange, known, f"{checkpoint.path}: latent_range") if known else None
-    world = NeuralWorld(checkpoint.scene, networks, steps, sampler.context_level, sampler.commit, within)
+    world = NeuralWorld(checkpoint.scene, networks, steps, sampler.context_level, within)
     spawns = tuple(checkpoint.spawn(entry.name) for entry in checkpoint.info.spawns)
     bits = numerics(networks.backend, choice.threads, device)
     return Played(world, name, checkpoint.sha256, checkpoint.info.scene_sha256, steps, bits, spawns)

@@ -20,10 +20,9 @@ from worldsim.localise import localise
 from worldsim.model.codec import Codec, to_tensor
 from worldsim.model.condition import Condition
 from worldsim.model.generator import Generator as Weights
-from worldsim.model.generator import Pass
 from worldsim.model.guard import LatentRange, distance
 from worldsim.model.networks import Networks, eager
-from worldsim.rollout import Commit, Memory, Prepared, Rollout
+from worldsim.rollout import Memory, Prepared, Rollout
 from worldsim.scene import Scene
 from worldsim.world import Frame, Moment, Spawn
 
@@ -37,7 +36,6 @@ class _Put:
 
     before: Memory | None
     prepared: Prepared | None
-    frame: Pass | None = None
     memory: Memory | None = None
 
 
@@ -66,7 +64,7 @@ class NeuralWorld:
 
     def __init__(
         self, scene: Scene, networks: Networks, steps: int, context_level: float,
-        commit: Commit, latent_range: LatentRange | None = None,
+        latent_range: LatentRange | None = None,
     ) -> None:  # fmt: skip
         """latent_range: of the training frames; without it the dream is never said to have strayed."""
         self._scene = scene
@@ -74,7 +72,7 @@ class NeuralWorld:
         self._watched = latent_range is not None and latent_range.surprise is not None
         self._space = scene.action_space
         self._networks = networks
-        self._rollout = Rollout(networks.network, steps, context_level, commit)
+        self._rollout = Rollout(networks.network, steps, context_level)
         self._bounds = scene.source.bounds
         self._found: dict[bytes, Pose | None] = {}
         self._device = next(networks.generator.parameters()).device
@@ -89,8 +87,8 @@ class NeuralWorld:
 
     @property
     def passes_a_tick(self) -> int:
-        """Of the generator: one for each step, and one to commit unless the last does."""
-        return self.steps + (self._rollout.commits == "pass")
+        """Of the generator: one for each step, and one to commit."""
+        return self.steps + 1
 
     @property
     def generator(self) -> Weights:
@@ -103,7 +101,7 @@ class NeuralWorld:
     def in_plain_torch(self) -> NeuralWorld:
         """The same world, run by torch itself: whose operations can be counted."""
         networks = eager(self.codec, self.generator)
-        return NeuralWorld(self._scene, networks, self.steps, self._rollout.context_level, self._rollout.commits)
+        return NeuralWorld(self._scene, networks, self.steps, self._rollout.context_level)
 
     def start(self, seed: int, spawn: Spawn) -> tuple[NeuralState, Frame]:
         """One picture, written to the whole context with zero action, at its pose or where it seems to be from."""
@@ -130,11 +128,10 @@ class NeuralWorld:
         position = self._move(state, action, look)
         prepared = self._rollout.prepare(self._condition(action, look, position))
         tick = state.tick + 1
-        dreamed = yield from self._rollout.denoising(memory, prepared, self._noise(state.seed, tick, 0))
-        x = dreamed.latent
+        x = yield from self._rollout.denoising(memory, prepared, self._noise(state.seed, tick, 0))
         expected = self._watched and position is not None
         surprise = float(distance(x, prepared.embedded.guess)) if expected else None
-        made = NeuralState(state.seed, tick, look, position, action, x, _Put(memory, prepared, dreamed), surprise)
+        made = NeuralState(state.seed, tick, look, position, action, x, _Put(memory, prepared), surprise)
         return made, self.show(made)
 
     def settle(self, state: NeuralState) -> None:
@@ -182,28 +179,24 @@ class NeuralWorld:
         return Frame(self._networks.decode(thin.latent).cpu().numpy(), thin.tick, thin.look, pose)
 
     def rebuild(self, before: NeuralState, thin: ThinState) -> NeuralState:
-        """Commit the kept latent again, with the same code and noise; if the last denoising pass commits, dream it
-        again."""
+        """Commit the kept latent again, with the same code and noise."""
         prepared = self._rollout.prepare(self._condition(thin.action, thin.look, thin.position))
         put = _Put(self._memory(before), prepared)
-        if self._rollout.commits == "last":
-            noise = self._noise(thin.seed, thin.tick, 0)
-            put.frame = self._rollout.next_frame(self._memory(before), prepared, noise)
         return NeuralState(thin.seed, thin.tick, thin.look, thin.position, thin.action, thin.latent, put)
 
     def _first(self, seed: int, tick: int, look: Look, position, action: Action, pixels: np.ndarray) -> NeuralState:
         latent = self._encode(pixels)
         prepared = self._rollout.prepare(self._condition(action, look, position))
         memory = self._rollout.begin(latent, prepared, self._noise(seed, tick, _START))
-        return NeuralState(seed, tick, look, position, action, latent, _Put(None, None, None, memory))
+        return NeuralState(seed, tick, look, position, action, latent, _Put(None, None, memory))
 
     def _memory(self, state: NeuralState) -> Memory:
         put = state.put
         if put.memory is None:
             assert put.before is not None and put.prepared is not None
             noise = self._noise(state.seed, state.tick, COMMIT)
-            put.memory = self._rollout.commit(put.before, put.frame or state.latent, put.prepared, noise)
-            put.before = put.prepared = put.frame = None
+            put.memory = self._rollout.commit(put.before, state.latent, put.prepared, noise)
+            put.before = put.prepared = None
         return put.memory
 
     def _move(self, state: NeuralState, action: Action, look: Look) -> tuple[float, float] | None:

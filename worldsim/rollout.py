@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Generator as Paused
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,16 +14,13 @@ from torch import Tensor
 from worldsim.diffusion.sampler import sampling, step_levels
 from worldsim.diffusion.schedule import CONTEXT_LEVEL, add_noise
 from worldsim.model.condition import Condition, Embedded
-from worldsim.model.context import Context
-from worldsim.model.generator import Modulated, Pass
+from worldsim.model.context import Context, FrameKeys
+from worldsim.model.generator import Modulated, Past
 from worldsim.model.layers import RotarySplit
 from worldsim.model.networks import Network
 from worldsim.world import finish
 
-PausedPasses = Paused[None, None, Pass]
-
-
-Commit = Literal["pass", "last"]
+PausedPasses = Paused[None, None, Tensor]
 
 
 class Memory:
@@ -59,32 +55,26 @@ class Prepared:
 class Rollout:
     """Next frames of a generator at a fixed number of steps. All methods run without gradient and are pure."""
 
-    def __init__(
-        self, generator: Network, steps: int, context_level: float = CONTEXT_LEVEL, commit: Commit = "pass"
-    ) -> None:
-        """commit: what writes a dreamed frame's keys and values: a `pass` of its own over the finished frame, noised to
-        context_level, or the `last` denoising pass, which saves one pass a frame. Other pictures always take a pass."""
+    def __init__(self, generator: Network, steps: int, context_level: float = CONTEXT_LEVEL) -> None:
+        """context_level: of the noise on a finished frame while its keys and values are made."""
         self.generator = generator
         self.levels = step_levels(steps)
         self.context_level = context_level
-        self.commits = commit
+        self._all_levels = torch.tensor((*self.levels, context_level))
 
     @torch.no_grad()
     def prepare(self, condition: Condition) -> Prepared:
         """All that a tick's passes need of the condition (B frames), in one product for all noise levels."""
-        embedded = self.generator.embed(condition)
-        frames, levels = len(embedded.vector), (*self.levels, self.context_level)
-        level = torch.tensor(levels, device=embedded.vector.device).repeat_interleave(frames)
-        made = self.generator.modulate(embedded.vector.repeat(len(levels), 1), level)
-        rows = [slice(i * frames, (i + 1) * frames) for i in range(len(levels))]
-        parts = [Modulated(made.level[r], made.blocks[:, r], made.final[r]) for r in rows]
+        self._all_levels = self._all_levels.to(condition.posed.device)
+        embedded, made = self.generator.prepare(condition, self._all_levels)
+        parts = made.split(len(condition.posed))
         return Prepared(embedded, dict(zip(self.levels, parts, strict=False)), parts[-1])
 
     @torch.no_grad()
     def begin(self, latent: Tensor, prepared: Prepared, noise: Tensor) -> Memory:
         """Memory of a start picture (B, N, C): it fills every slot."""
-        made = self._write(latent, prepared, noise, None)
-        return self.remember(Context.filled(made.keys, self.generator.config.window))
+        keys = self._write(latent, prepared, noise, None)
+        return self.remember(Context.filled(keys, self.generator.config.window))
 
     @torch.no_grad()
     def displacement(self, action: Tensor, position: Tensor, yaw: Tensor) -> Tensor:
@@ -92,38 +82,26 @@ class Rollout:
         return self.generator.displacement(action, position, yaw)
 
     def denoising(self, memory: Memory, prepared: Prepared, noise: Tensor) -> PausedPasses:
-        """The next frame from pure noise, pausing after each pass: its clean latent, and the last pass's keys."""
-        last: list[Pass] = []
+        """The clean latent (B, N, C) of the next frame, from pure noise, pausing after each pass."""
+        return sampling(noise, self.levels, lambda x, level: self.predict(memory, prepared, x, level))
 
-        def predict(x: Tensor, level: float) -> Tensor:
-            last[:] = [self.predict(memory, prepared, x, level)]
-            return last[0].latent
-
-        latent = yield from sampling(noise, self.levels, predict)
-        return Pass(latent, last[0].keys)
-
-    def next_frame(self, memory: Memory, prepared: Prepared, noise: Tensor) -> Pass:
+    def next_frame(self, memory: Memory, prepared: Prepared, noise: Tensor) -> Tensor:
         """The same without a pause."""
         return finish(self.denoising(memory, prepared, noise))
 
     @torch.no_grad()
-    def predict(self, memory: Memory, prepared: Prepared, x: Tensor, level: float) -> Pass:
+    def predict(self, memory: Memory, prepared: Prepared, x: Tensor, level: float) -> Tensor:
         """One denoising pass: the clean latent believed in, from x (B, N, C) at a noise level."""
         return self.generator.denoise(x, prepared.steps[level], prepared.embedded, memory.assembled)
 
     @torch.no_grad()
-    def commit(self, memory: Memory, frame: Tensor | Pass, prepared: Prepared, noise: Tensor) -> Memory:
-        """Memory with a frame as the newest: a dreamed one as this rollout commits, any other latent (B, N, C) by a
-        pass of its own."""
-        if isinstance(frame, Pass) and self.commits == "last":
-            return self.remember(memory.context.pushed(frame.keys))
-        latent = frame.latent if isinstance(frame, Pass) else frame
-        made = self._write(latent, prepared, noise, memory.assembled)
-        return self.remember(memory.context.pushed(made.keys))
+    def commit(self, memory: Memory, latent: Tensor, prepared: Prepared, noise: Tensor) -> Memory:
+        """Memory with a frame's latent (B, N, C) as the newest."""
+        return self.remember(memory.context.pushed(self._write(latent, prepared, noise, memory.assembled)))
 
-    def _write(self, latent: Tensor, prepared: Prepared, noise: Tensor, past: tuple[Tensor, Tensor] | None) -> Pass:
+    def _write(self, latent: Tensor, prepared: Prepared, noise: Tensor, past: Past | None) -> FrameKeys:
         x = add_noise(latent, noise, prepared.commit.level[:, None, None])
-        return self.generator.denoise(x, prepared.commit, prepared.embedded, past)
+        return self.generator.write(x, prepared.commit, prepared.embedded, past)
 
     def remember(self, context: Context) -> Memory:
         """A context, assembled for the next frame."""
@@ -164,16 +142,15 @@ def follow(rollout: Rollout, course: Course, generator: torch.Generator) -> tupl
 
     memory = rollout.begin(course.latents[:, 0], prepare(0), noise())
     latents, positions = [], []
-    frame: Tensor | Pass
     for tick in range(1, course.action.shape[1]):
         if tick < known:
-            position, frame = course.position[:, tick], course.latents[:, tick]
+            position, latent = course.position[:, tick], course.latents[:, tick]
             prepared = prepare(tick)
         else:
             position = position + rollout.displacement(course.action[:, tick], position, course.look[:, tick, 0])
             prepared = prepare(tick)
-            frame = rollout.next_frame(memory, prepared, noise())
-            latents.append(frame.latent)
+            latent = rollout.next_frame(memory, prepared, noise())
+            latents.append(latent)
             positions.append(position)
-        memory = rollout.commit(memory, frame, prepared, noise())
+        memory = rollout.commit(memory, latent, prepared, noise())
     return torch.stack(latents, dim=1), torch.stack(positions, dim=1)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from worldsim.model.codec import Codec
 from worldsim.model.condition import Condition, Embedded
 from worldsim.model.context import FrameKeys
-from worldsim.model.generator import Generator, Modulated, Pass
-from worldsim.model.networks import Past, decode
+from worldsim.model.generator import Generator, Modulated, Past
+from worldsim.model.networks import decode
 
 Call = Callable[..., tuple[Tensor, ...]]
 
@@ -24,45 +24,43 @@ class Accelerated:
         self._generator, self._calls = generator, calls
         self.config, self.shape, self.split = generator.config, generator.shape, generator.split
 
-    def embed(self, condition: Condition) -> Embedded:
+    def prepare(self, condition: Condition, level: Tensor) -> tuple[Embedded, Modulated]:
         parts = condition.action, condition.look, condition.position, condition.posed
-        return Embedded(*self._calls["embed"](*parts))
+        *embedded, blocks, final = self._calls["prepare"](*parts, level)
+        return Embedded(*embedded), Modulated(level, blocks, final)
 
-    def modulate(self, vector: Tensor, level: Tensor) -> Modulated:
-        return Modulated(level, *self._calls["modulate"](vector, level))
-
-    def denoise(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past | None) -> Pass:
+    def denoise(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past | None) -> Tensor:
         if past is None:
             return self._generator.denoise(x, modulated, embedded, None)
-        level, blocks, final = modulated.level, modulated.blocks, modulated.final
-        latent, keys, values = self._calls["denoise"](x, level, blocks, final, *embedded.parts(), *past)
-        return Pass(latent, FrameKeys(keys, values))
+        return self._calls["denoise"](*_pass(x, modulated, embedded), *past)[0]
+
+    def write(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past | None) -> FrameKeys:
+        if past is None:
+            return self._generator.write(x, modulated, embedded, None)
+        return FrameKeys(*self._calls["write"](*_pass(x, modulated, embedded), *past))
 
     def displacement(self, action: Tensor, position: Tensor, yaw: Tensor) -> Tensor:
         return self._calls["displacement"](action, position, yaw)[0]
 
 
-class Embed(nn.Module):
-    """Generator.embed from tensors to tensors, in the order of Condition and of Embedded.parts()."""
+def _pass(x: Tensor, modulated: Modulated, embedded: Embedded) -> tuple[Tensor, ...]:
+    """What a pass is given, in the order of _Pass.forward; the vector went into the modulation."""
+    return x, modulated.level, modulated.blocks, modulated.final, *embedded.parts()[1:]
+
+
+class Prepare(nn.Module):
+    """Generator.prepare from tensors to tensors: Condition's in their order and the levels; Embedded.parts(), blocks
+    and final."""
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
         self.generator = generator
 
-    def forward(self, action: Tensor, look: Tensor, position: Tensor, posed: Tensor) -> tuple[Tensor, ...]:
-        return self.generator.embed(Condition(action, look, position, posed)).parts()
-
-
-class Modulate(nn.Module):
-    """Generator.modulate from tensors to tensors: of blocks, and final."""
-
-    def __init__(self, generator: Generator) -> None:
-        super().__init__()
-        self.generator = generator
-
-    def forward(self, vector: Tensor, level: Tensor) -> tuple[Tensor, ...]:
-        made = self.generator.modulate(vector, level)
-        return made.blocks, made.final
+    def forward(
+        self, action: Tensor, look: Tensor, position: Tensor, posed: Tensor, level: Tensor
+    ) -> tuple[Tensor, ...]:
+        embedded, made = self.generator.prepare(Condition(action, look, position, posed), level)
+        return *embedded.parts(), made.blocks, made.final
 
 
 class Displacement(nn.Module):
@@ -76,20 +74,37 @@ class Displacement(nn.Module):
         return (self.generator.displacement(action, position, yaw),)
 
 
-class Denoise(nn.Module):
-    """Generator.denoise over an assembled context from tensors to tensors: latent, keys, values."""
+class _Pass(nn.Module):
+    """A pass over an assembled context from tensors to tensors."""
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
         self.generator = generator
 
     def forward(
-        self, x: Tensor, level: Tensor, blocks: Tensor, final: Tensor, vector: Tensor, tokens: Tensor, cos: Tensor,
-        sin: Tensor, guess: Tensor, spread: Tensor, keys: Tensor, values: Tensor,
+        self, x: Tensor, level: Tensor, blocks: Tensor, final: Tensor, tokens: Tensor, cos: Tensor, sin: Tensor,
+        guess: Tensor, spread: Tensor, keys: Tensor, values: Tensor,
     ) -> tuple[Tensor, ...]:  # fmt: skip
-        embedded = Embedded(vector, tokens, cos, sin, guess, spread)
-        made = self.generator.denoise(x, Modulated(level, blocks, final), embedded, (keys, values))
-        return made.latent, made.keys.keys, made.keys.values
+        embedded = Embedded(x.new_zeros(1), tokens, cos, sin, guess, spread)
+        return self.run(x, Modulated(level, blocks, final), embedded, (keys, values))
+
+    def run(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past) -> tuple[Tensor, ...]:
+        raise NotImplementedError
+
+
+class Denoise(_Pass):
+    """Generator.denoise."""
+
+    def run(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past) -> tuple[Tensor, ...]:
+        return (self.generator.denoise(x, modulated, embedded, past),)
+
+
+class Write(_Pass):
+    """Generator.write: keys, values."""
+
+    def run(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past) -> tuple[Tensor, ...]:
+        made = self.generator.write(x, modulated, embedded, past)
+        return made.keys, made.values
 
 
 class Decode(nn.Module):
@@ -116,20 +131,21 @@ def parts(codec: Codec, generator: Generator, steps: int) -> dict[str, tuple[nn.
         condition = Condition(
             torch.zeros(1, shape.actions), torch.full((1, 2), 0.1), torch.ones(1, 2), torch.ones(1)
         )  # fmt: skip
-        embedded = generator.embed(condition)
-        level = torch.full((1,), 0.5)
-        modulated = generator.modulate(embedded.vector, level)
+        levels = torch.full((steps + 1,), 0.5)
+        embedded, made = generator.prepare(condition, levels)
+        modulated = Modulated(levels[:1], made.blocks[:, :1], made.final[:1])
         head = config.width // config.heads
         kind = next(generator.blocks.parameters()).dtype
         past = torch.randn(2, config.depth, 1, config.heads, (config.window + config.sink) * tokens, head).to(kind)
     x = torch.randn(1, tokens, shape.channels)
+    given = *_pass(x, modulated, embedded), *past.unbind()
     return {
-        "embed": (Embed(generator), (condition.action, condition.look, condition.position, condition.posed)),
-        "modulate": (Modulate(generator), (embedded.vector.repeat(steps + 1, 1), torch.ones(steps + 1))),
-        "displacement": (Displacement(generator), (condition.action, condition.position, condition.look[:, 0])),
-        "denoise": (
-            Denoise(generator),
-            (x, level, modulated.blocks, modulated.final, *embedded.parts(), *past.unbind()),
+        "prepare": (
+            Prepare(generator),
+            (condition.action, condition.look, condition.position, condition.posed, levels),
         ),
+        "displacement": (Displacement(generator), (condition.action, condition.position, condition.look[:, 0])),
+        "denoise": (Denoise(generator), given),
+        "write": (Write(generator), given),
         "decode": (Decode(codec, generator), (x,)),
     }

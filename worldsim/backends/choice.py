@@ -103,7 +103,7 @@ def _fastest(tries: list[Choice], codec: Codec, generator: Generator, steps: int
 
 @torch.no_grad()
 def tick_seconds(networks: Networks, steps: int, repeats: int = _REPEATS) -> float:
-    """Median time of what a tick consists of: embedding, `steps` passes, a commit, decoding."""
+    """Median time of what a tick consists of: preparing, `steps` passes, decoding, a commit."""
     generator, network = networks.generator, networks.network
     shape, config = generator.shape, generator.config
     tokens, head = shape.rows * shape.columns, config.width // config.heads
@@ -113,16 +113,16 @@ def tick_seconds(networks: Networks, steps: int, repeats: int = _REPEATS) -> flo
     past = torch.randn(
         2, config.depth, 1, config.heads, (config.window + config.sink) * tokens, head, generator=chance
     ).unbind()  # fmt: skip
-    times = []
+    levels, times = torch.ones(steps + 1), []
     for _ in range(3 + repeats):
         begun = time.perf_counter()
         network.displacement(condition.action, condition.position, condition.look[:, 0])
-        embedded = network.embed(condition)
-        made = network.modulate(embedded.vector.repeat(steps + 1, 1), torch.ones(steps + 1))
+        embedded, made = network.prepare(condition, levels)
         modulated = Modulated(made.level[:1], made.blocks[:, :1], made.final[:1])
-        for _ in range(steps + 1):
+        for _ in range(steps):
             network.denoise(x, modulated, embedded, (past[0], past[1]))
         networks.decode(x)
+        network.write(x, modulated, embedded, (past[0], past[1]))
         times.append(time.perf_counter() - begun)
     return statistics.median(times[3:])
 

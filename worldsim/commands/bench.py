@@ -183,7 +183,7 @@ def _unlearned(args: argparse.Namespace) -> tuple[Any, Any]:
     generator = Generator(MODELS[args.model], shape_of(scene, codec.config.channels)).eval().requires_grad_(False)
     backend = "eager" if args.model == "large" and args.backend == "auto" and args.device == "cpu" else args.backend
     choice, networks = choose(backend, args.threads, codec, generator, steps, args.checkpoint, device=args.device)
-    world = NeuralWorld(scene, networks, steps, 0.1, "pass")
+    world = NeuralWorld(scene, networks, steps, 0.1)
     bits = numerics(networks.backend, choice.threads, args.device)
     spawn = Spawn("grey", np.full((scene.frame.height, scene.frame.width, 3), 128, np.uint8), scene.spawns[0].pose)
     return Played(world, args.checkpoint, "0" * 64, scene_hash(scene), steps, bits), spawn

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     step_levels(steps)
     for path in (args.report, args.strip):
         _must_be_writable(path)
-    dreamer = Dreamer(info.scene, *load_networks(checkpoint), steps, info.sampler.context_level, info.sampler.commit)
+    dreamer = Dreamer(info.scene, *load_networks(checkpoint), steps, info.sampler.context_level)
     world = SourceWorld(info.scene)
     parts = (args.only,) if args.only else PARTS
     data = args.data or Path("data") / info.scene.name

@@ -18,7 +18,7 @@ from worldsim.data.episodes import Episode, list_episodes, read_episode
 from worldsim.errors import DataError
 from worldsim.model.codec import Codec, to_pixels, to_tensor
 from worldsim.model.generator import Generator
-from worldsim.rollout import Commit, Course, Rollout, follow
+from worldsim.rollout import Course, Rollout, follow
 from worldsim.scene import Scene, scene_hash
 from worldsim.source.source_world import SourceWorld
 from worldsim.world import advance
@@ -43,7 +43,6 @@ class Dreamer:
     generator: Generator
     steps: int
     context_level: float
-    commit: Commit = "pass"
 
     @property
     def window(self) -> int:
@@ -57,7 +56,7 @@ class Dreamer:
 
         start: other pictures to begin from, uint8 (len(walks), window, H, W, 3).
         """
-        rollout = Rollout(self.generator, self.steps, self.context_level, self.commit)
+        rollout = Rollout(self.generator, self.steps, self.context_level)
         dreams: list[Dream] = []
         for begin in tqdm(range(0, len(walks), BATCH), desc=what, unit="batch", disable=quiet):
             some = walks[begin : begin + BATCH]

@@ -31,7 +31,7 @@ def drift(world: SourceWorld, dreamer: Dreamer, ticks: int, quiet: bool) -> tupl
     """
     scene = dreamer.scene
     networks = eager(dreamer.codec, dreamer.generator)
-    dream = NeuralWorld(scene, networks, dreamer.steps, dreamer.context_level, dreamer.commit)
+    dream = NeuralWorld(scene, networks, dreamer.steps, dreamer.context_level)
     player = RandomPlayer(scene, world.dynamics, HELD_OUT_SEED + 777)
     pose = player.start_pose()
     start = world.at(pose)[1].pixels

@@ -1,7 +1,7 @@
 """The generator: a block-causal transformer over frames that predicts the clean latent of the next one.
 
-Two ways through the same blocks. `denoise` sees one new frame over an assembled context: play. `clip` sees a whole
-clip at once, every frame over its own context: training. A test holds them equal.
+Two ways through the same blocks. `denoise` and `write` see one new frame over an assembled context: play. `clip` sees a
+whole clip at once, every frame over its own context: training. A test holds them equal.
 """
 
 from __future__ import annotations
@@ -57,6 +57,10 @@ class Shape:
     extent: Extent
 
 
+Past = tuple[Tensor, Tensor]
+"""An assembled context: keys rotated by slot, and values, each (layers, F, heads, M, d)."""
+
+
 @dataclass(frozen=True)
 class Modulated:
     """The adaLN numbers of F frames at noise levels (F,): per block (layers, F, 6, 1, D), final (F, 2, 1, D)."""
@@ -65,13 +69,10 @@ class Modulated:
     blocks: Tensor
     final: Tensor
 
-
-@dataclass(frozen=True)
-class Pass:
-    """What one pass over a frame yields: the clean latent it believes in (F, N, C), and its keys and values."""
-
-    latent: Tensor
-    keys: FrameKeys
+    def split(self, frames: int) -> list[Modulated]:
+        """Apart, so many frames each."""
+        parts = self.level.split(frames), self.blocks.split(frames, dim=1), self.final.split(frames)
+        return [Modulated(*part) for part in zip(*parts, strict=True)]
 
 
 class Generator(nn.Module):
@@ -109,9 +110,12 @@ class Generator(nn.Module):
     def _layers(self) -> list[Block]:
         return cast(list[Block], self.blocks)
 
-    def embed(self, condition: Condition) -> Embedded:
-        """All that the passes of F frames need to know of their conditions, but for the noise level."""
-        return self.condition.embed(condition)
+    def prepare(self, condition: Condition, level: Tensor) -> tuple[Embedded, Modulated]:
+        """All that the passes of F frames need to know of their conditions, and that modulated at each of several noise
+        levels (L,): L * F rows, level by level."""
+        embedded, frames = self.condition.embed(condition), len(condition.posed)
+        vector = embedded.vector.repeat(len(level), 1)
+        return embedded, self.modulate(vector, level.repeat_interleave(frames))
 
     def displacement(self, action: Tensor, position: Tensor, yaw: Tensor) -> Tensor:
         """How far the next action carries the player, see Odometry."""
@@ -124,27 +128,37 @@ class Generator(nn.Module):
         modulation = self.condition_modulation(vector).view(-1, self.config.depth, MODULATIONS, 1, width)
         return Modulated(level, modulation.transpose(0, 1), self.condition_final(vector).view(-1, 2, 1, width))
 
-    def denoise(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: tuple[Tensor, Tensor] | None) -> Pass:
-        """One pass over new frames x (F, N, C) at the noise levels of `modulated`.
+    def denoise(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past | None) -> Tensor:
+        """One pass over new frames x (F, N, C) at the noise levels of `modulated`: the clean latents (F, N, C) it
+        believes in. past: an assembled context; None for a start picture, which is its own past."""
+        h, _, _ = self._through(x, modulated, embedded, past, self.config.depth)
+        return self._leave(h.float(), x, modulated.level, modulated.final, embedded)
 
-        past: an assembled context, each (layers, F, heads, M, d); None for a start picture, which is its own past.
-        """
-        level, modulation, final = modulated.level, modulated.blocks, modulated.final
-        h = self._enter(x, level, embedded).to(self._layers[0].query_scale.dtype)
-        modulation = modulation.to(h.dtype)
+    def write(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past | None) -> FrameKeys:
+        """The keys and values of finished frames x (F, N, C), noised to the levels of `modulated`; past as of
+        `denoise`. What the last block makes of its own nobody needs."""
+        _, keys, values = self._through(x, modulated, embedded, past, self.config.depth - 1)
+        return FrameKeys(torch.stack(keys), torch.stack(values))
+
+    def _through(
+        self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past | None, finished: int
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Tokens after the first `finished` blocks, and each block's keys and values."""
+        h = self._enter(x, modulated.level, embedded).to(self._layers[0].query_scale.dtype)
+        modulation = modulated.blocks.to(h.dtype)
         keys, values = [], []
         for i, block in enumerate(self._layers):
             q, k, v = block.queries_keys_values(h, modulation[i], embedded.cos, embedded.sin)
             keys.append(k)
             values.append(v)
+            if i >= finished:
+                continue
             if past is None:
                 past_k, past_v = self._own_past(k), v.repeat(1, 1, 1 + self.config.window, 1)
             else:
                 past_k, past_v = past[0][i], past[1][i]
             h = block.attend(h, modulation[i], q, torch.cat([past_k, k], dim=2), torch.cat([past_v, v], dim=2))
-        return Pass(
-            self._leave(h.float(), x, level, final, embedded), FrameKeys(torch.stack(keys), torch.stack(values))
-        )
+        return h, keys, values
 
     def clip(
         self,

@@ -12,11 +12,9 @@ from torch import Tensor
 from worldsim.kernels.to_uint8 import to_uint8
 from worldsim.model.codec import Codec
 from worldsim.model.condition import Condition, Embedded
-from worldsim.model.generator import Generator, GeneratorConfig, Modulated, Pass, Shape
+from worldsim.model.context import FrameKeys
+from worldsim.model.generator import Generator, GeneratorConfig, Modulated, Past, Shape
 from worldsim.model.layers import RotarySplit
-
-Past = tuple[Tensor, Tensor]
-"""An assembled context: keys rotated by slot, and values, each (layers, F, heads, M, d)."""
 
 
 class Network(Protocol):
@@ -26,11 +24,11 @@ class Network(Protocol):
     shape: Shape
     split: RotarySplit
 
-    def embed(self, condition: Condition) -> Embedded: ...
+    def prepare(self, condition: Condition, level: Tensor) -> tuple[Embedded, Modulated]: ...
 
-    def modulate(self, vector: Tensor, level: Tensor) -> Modulated: ...
+    def denoise(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past | None) -> Tensor: ...
 
-    def denoise(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past | None) -> Pass: ...
+    def write(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past | None) -> FrameKeys: ...
 
     def displacement(self, action: Tensor, position: Tensor, yaw: Tensor) -> Tensor: ...
 

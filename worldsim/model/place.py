@@ -126,8 +126,7 @@ class PlaceMemory(nn.Module):
     def _density_at(self, points: Tensor) -> Tensor:
         """The density, interpolated at points (..., 3), in their order."""
         if torch.jit.is_tracing():  # the back ends that trace have no sampling of volumes
-            index, weight = self._corners(points.flatten(0, -2), self.config.cell_m, self._size)
-            return (self.density[:, 0][index] * weight).sum(-1)
+            return self._interpolated(self.density[:, 0], points, self.config.cell_m, self._size)
         span = points.new_tensor([(n - 1) * self.config.cell_m for n in self._size])
         grid = (points - self.low) / span * 2 - 1
         volume = self.density.view(1, 1, *self._size)
@@ -135,12 +134,34 @@ class PlaceMemory(nn.Module):
 
     def _read(self, table: Tensor, points: Tensor, share: Tensor, cell_m: float, size: Size) -> Tensor:
         """Features (F, R, C) of a table of cells: interpolated at points (F, R, K, 3), summed by shares (F, R, K)."""
+        if torch.jit.is_tracing():  # nor a fast sum of bags
+            return (self._interpolated(table, points, cell_m, size) * share[..., None]).sum(-2)
         index, weight = self._corners(points, cell_m, size)
         weight = weight * share[..., None]
         found = F.embedding_bag(
             index.flatten(0, 1).flatten(1), table, per_sample_weights=weight.flatten(0, 1).flatten(1), mode="sum"
         )
         return found.view(*points.shape[:2], -1)
+
+    def _interpolated(self, table: Tensor, points: Tensor, cell_m: float, size: Size) -> Tensor:
+        """What a table of cells (cells, ...) holds at points (..., 3): plane by plane, which is what such back ends do
+        best."""
+        strides = (size[1] * size[2], size[2], 1)
+        far, index = [], torch.zeros((), dtype=torch.long)
+        for axis, stride in enumerate(strides):
+            q = ((points[..., axis] - self.low[axis]) / cell_m).clamp(0, size[axis] - 1.001)
+            base = q.floor()
+            far.append((q - base).view(*q.shape, *[1] * (table.dim() - 1)))
+            index = index + base.long() * stride
+        near = [1 - f for f in far]
+
+        def between(offset: int, axis: int) -> Tensor:
+            if axis == 3:
+                return table[index + offset]
+            ahead = between(offset + strides[axis], axis + 1)
+            return between(offset, axis + 1) * near[axis] + ahead * far[axis]
+
+        return between(0, 0)
 
     def _directions(self, look: Tensor) -> Tensor:
         """World directions of all rays: (F, R, 3)."""

@@ -106,7 +106,7 @@ class ForcingStage:
         level = self._latents.own(draw_levels((self._in_all(len(truth)),), generator, pure=0.7)).to(self._device)
         x = add_noise(truth, self._noise(truth, generator), level[:, None, None])
         embedded = self.generator.condition.embed(frames.condition(torch.ones(len(truth), device=self._device)))
-        made = self.generator.denoise(x, self.generator.modulate(embedded.vector, level), embedded, None).latent
+        made = self.generator.denoise(x, self.generator.modulate(embedded.vector, level), embedded, None)
         return (self._frame_error(made[:, None], truth[:, None])[:, 0] * loss_weight(level)).mean()
 
     def _posed(self, batch: int, generator: torch.Generator) -> Tensor:

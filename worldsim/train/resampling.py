@@ -63,7 +63,7 @@ class ResamplingStage(ForcingStage):
                 continue
             x = add_noise(clips.latents[:, i], noise(), level[:, None, None])
             modulated = self.generator.modulate(prepared.embedded.vector, level)
-            made = self.generator.denoise(x, modulated, prepared.embedded, memory.assembled).latent.float()
+            made = self.generator.denoise(x, modulated, prepared.embedded, memory.assembled).float()
             frames.append(made)
             if i < count - 1:
                 memory = rollout.commit(memory, made, prepared, noise())
