@@ -72,11 +72,11 @@ def test_the_guard_sees_a_picture_that_is_not_what_should_be_there():
     from worldsim.model.guard import distance, measure_range
 
     torch.manual_seed(0)
-    expected = torch.randn(200, 12, 4)
-    true = expected + 0.1 * torch.randn(200, 12, 4)
+    expected = torch.randn(200, 12, 4).numpy()
+    true = expected + 0.1 * torch.randn(200, 12, 4).numpy()
     within = measure_range(true, rows=3, distances=distance(true, expected))
     assert within.surprise == pytest.approx(0.13, abs=0.03)
     for latent, fits in ((true[:1], True), (true[1:2], False)):  # each as good a picture as the other, one elsewhere
-        assert within.holds(latent, 3, float(distance(latent, expected[:1]))) == fits
+        assert within.holds(latent, 3, float(distance(latent, expected[:1])[0])) == fits
     assert not within.holds(true[:1], 3, float("nan"))
     assert within.holds(true[1:2], 3, None)  # where nothing was expected

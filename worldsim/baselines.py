@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldsim.rollout import Memory, Prepared, Rollout
+from worldsim.model.generator import Prepared
+from worldsim.rollout import Memory, Rollout
 
 CHANNELS, LEVELS, BLOCKS, PAST, CONDITION, EULER_STEPS = 64, 4, 2, 4, 256, 3
 

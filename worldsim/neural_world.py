@@ -20,14 +20,14 @@ from worldsim.localise import localise
 from worldsim.model.codec import Codec, to_tensor
 from worldsim.model.condition import Condition
 from worldsim.model.generator import Generator as Weights
+from worldsim.model.generator import Prepared
 from worldsim.model.guard import LatentRange, distance
 from worldsim.model.networks import Networks, eager
-from worldsim.rollout import Memory, Prepared, Rollout
+from worldsim.rollout import Memory, Rollout
 from worldsim.scene import Scene
 from worldsim.world import Frame, Moment, Spawn
 
-COMMIT = 1_000  # step index of the noise that a commit adds; no sampler has so many steps
-_START = 1_001
+_START = 1  # which noise: of the first picture, apart from that of ticks
 
 
 @dataclass
@@ -36,6 +36,7 @@ class _Put:
 
     before: Memory | None
     prepared: Prepared | None
+    noise: Tensor | None
     memory: Memory | None = None
 
 
@@ -125,13 +126,14 @@ class NeuralWorld:
         look = self._scene.camera.turn(
             state.look, self._space.degrees(action, "yaw"), self._space.degrees(action, "pitch")
         )
-        position = self._move(state, action, look)
-        prepared = self._rollout.prepare(self._condition(action, look, position))
+        prepared = self._rollout.prepare(self._condition(action, look, state.position, moves=True))
+        position = None if state.position is None else tuple(prepared.position[0].tolist())
         tick = state.tick + 1
-        x = yield from self._rollout.denoising(memory, prepared, self._noise(state.seed, tick, 0))
+        noise, written = self._noise(state.seed, tick)
+        x = yield from self._rollout.denoising(memory, prepared, noise)
         expected = self._watched and position is not None
-        surprise = float(distance(x, prepared.embedded.guess)) if expected else None
-        made = NeuralState(state.seed, tick, look, position, action, x, _Put(memory, prepared), surprise)
+        surprise = float(distance(_array(x), _array(prepared.embedded.guess))[0]) if expected else None
+        made = NeuralState(state.seed, tick, look, position, action, x, _Put(memory, prepared, written), surprise)
         return made, self.show(made)
 
     def settle(self, state: NeuralState) -> None:
@@ -142,7 +144,7 @@ class NeuralWorld:
         """Whether the newest latent's statistics have left the range of the training frames."""
         within = self._latent_range
         rows = self.generator.shape.rows
-        return within is not None and not within.holds(state.latent, rows, state.surprise)
+        return within is not None and not within.holds(_array(state.latent), rows, state.surprise)
 
     def shed(self, state: NeuralState) -> None:
         """Keep the context's frames, which neighbouring states share, but not their assembled copy."""
@@ -161,7 +163,7 @@ class NeuralWorld:
             frame = moment.frame
             prepared = self._rollout.prepare(self._condition(moment.action, frame.look, _place(frame)))
             latent = self._encode(frame.pixels)
-            put = _Put(self._memory(state), prepared)
+            put = _Put(self._memory(state), prepared, self._noise(seed, frame.tick)[1])
             state = NeuralState(seed, frame.tick, frame.look, _place(frame), moment.action, latent, put)
         return state
 
@@ -181,58 +183,52 @@ class NeuralWorld:
     def rebuild(self, before: NeuralState, thin: ThinState) -> NeuralState:
         """Commit the kept latent again, with the same code and noise."""
         prepared = self._rollout.prepare(self._condition(thin.action, thin.look, thin.position))
-        put = _Put(self._memory(before), prepared)
+        put = _Put(self._memory(before), prepared, self._noise(thin.seed, thin.tick)[1])
         return NeuralState(thin.seed, thin.tick, thin.look, thin.position, thin.action, thin.latent, put)
 
     def _first(self, seed: int, tick: int, look: Look, position, action: Action, pixels: np.ndarray) -> NeuralState:
         latent = self._encode(pixels)
         prepared = self._rollout.prepare(self._condition(action, look, position))
-        memory = self._rollout.begin(latent, prepared, self._noise(seed, tick, _START))
-        return NeuralState(seed, tick, look, position, action, latent, _Put(None, None, memory))
+        memory = self._rollout.begin(latent, prepared, self._noise(seed, tick, _START)[0])
+        return NeuralState(seed, tick, look, position, action, latent, _Put(None, None, None, memory))
 
     def _memory(self, state: NeuralState) -> Memory:
         put = state.put
         if put.memory is None:
-            assert put.before is not None and put.prepared is not None
-            noise = self._noise(state.seed, state.tick, COMMIT)
-            put.memory = self._rollout.commit(put.before, state.latent, put.prepared, noise)
-            put.before = put.prepared = None
+            assert put.before is not None and put.prepared is not None and put.noise is not None
+            put.memory = self._rollout.commit(put.before, state.latent, put.prepared, put.noise)
+            put.before = put.prepared = put.noise = None
         return put.memory
 
-    def _move(self, state: NeuralState, action: Action, look: Look) -> tuple[float, float] | None:
-        """The believed position after the action, kept inside the scene's bounds."""
-        if state.position is None:
-            return None
-        yaw = self._tensor([math.radians(look.yaw_deg % 360.0)])
-        here = self._tensor([state.position])
-        by = self._rollout.displacement(self._scaled(action), here, yaw)[0].tolist()
-        x0, y0, x1, y1 = self._bounds
-        return min(max(state.position[0] + by[0], x0), x1), min(max(state.position[1] + by[1], y0), y1)
-
-    def _condition(self, action: Action, look: Look, position: tuple[float, float] | None) -> Condition:
+    def _condition(
+        self, action: Action, look: Look, position: tuple[float, float] | None, moves: bool = False
+    ) -> Condition:
+        """moves: the position is still that before the action."""
         angles = [math.radians(look.yaw_deg % 360.0), math.radians(look.pitch_deg)]
         return Condition(
-            self._scaled(action), self._tensor([angles]), self._tensor([position or (0.0, 0.0)]),
-            self._tensor([0.0 if position is None else 1.0]),
+            self._tensor([self._space.scaled(action)]), self._tensor([angles]), self._tensor([position or (0.0, 0.0)]),
+            self._tensor([0.0 if position is None else 1.0]), self._tensor([float(moves)]),
         )  # fmt: skip
-
-    def _scaled(self, action: Action) -> Tensor:
-        return self._tensor([self._space.scaled(action)])
 
     def _tensor(self, values: list) -> Tensor:
         return torch.tensor(values, device=self._device)
 
-    def _noise(self, seed: int, tick: int, step: int) -> Tensor:
-        """Standard normal (1, N, C), a function of its arguments alone."""
+    def _noise(self, seed: int, tick: int, use: int = 0) -> Tensor:
+        """Standard normal (2, 1, N, C), what a frame is dreamed from and what its commit adds: a function of the
+        arguments alone."""
         shape = self.generator.shape
-        philox = np.random.Philox(key=seed & (2**64 - 1), counter=[0, 0, step, tick])
-        size = 1, shape.rows * shape.columns, shape.channels
+        philox = np.random.Philox(key=seed & (2**64 - 1), counter=[0, 0, use, tick])
+        size = 2, 1, shape.rows * shape.columns, shape.channels
         return torch.from_numpy(np.random.Generator(philox).standard_normal(size, dtype=np.float32)).to(self._device)
 
     @torch.no_grad()
     def _encode(self, pixels: np.ndarray) -> Tensor:
         frames = to_tensor(pixels[None].copy()).to(self._device).contiguous(memory_format=torch.channels_last)
         return self._networks.codec.encode(frames).flatten(2).transpose(1, 2)
+
+
+def _array(latent: Tensor) -> np.ndarray:
+    return latent.cpu().numpy()
 
 
 def _place(frame: Frame) -> tuple[float, float] | None:

@@ -11,16 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from worldsim.diffusion.sampler import sampling, step_levels
-from worldsim.diffusion.schedule import CONTEXT_LEVEL, add_noise
-from worldsim.model.condition import Condition, Embedded
-from worldsim.model.context import Context, FrameKeys
-from worldsim.model.generator import Modulated, Past
+from worldsim.diffusion.sampler import step_levels
+from worldsim.diffusion.schedule import CONTEXT_LEVEL
+from worldsim.model.condition import Condition
+from worldsim.model.context import Context
+from worldsim.model.generator import Prepared
 from worldsim.model.layers import RotarySplit
 from worldsim.model.networks import Network
 from worldsim.world import finish
-
-PausedPasses = Paused[None, None, Tensor]
 
 
 class Memory:
@@ -43,15 +41,6 @@ class Memory:
         self._assembled = None
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A frame's condition, ready for every pass: embedded, and modulated at each sampling level and for the commit."""
-
-    embedded: Embedded
-    steps: dict[float, Modulated]
-    commit: Modulated
-
-
 class Rollout:
     """Next frames of a generator at a fixed number of steps. All methods run without gradient and are pure."""
 
@@ -64,44 +53,36 @@ class Rollout:
 
     @torch.no_grad()
     def prepare(self, condition: Condition) -> Prepared:
-        """All that a tick's passes need of the condition (B frames), in one product for all noise levels."""
+        """All that a tick's passes need of the condition (B frames), for all their noise levels."""
         self._all_levels = self._all_levels.to(condition.posed.device)
-        embedded, made = self.generator.prepare(condition, self._all_levels)
-        parts = made.split(len(condition.posed))
-        return Prepared(embedded, dict(zip(self.levels, parts, strict=False)), parts[-1])
+        return self.generator.prepare(condition, self._all_levels)
 
     @torch.no_grad()
     def begin(self, latent: Tensor, prepared: Prepared, noise: Tensor) -> Memory:
         """Memory of a start picture (B, N, C): it fills every slot."""
-        keys = self._write(latent, prepared, noise, None)
+        keys = self.generator.write(latent, noise, prepared, None)
         return self.remember(Context.filled(keys, self.generator.config.window))
 
-    @torch.no_grad()
-    def displacement(self, action: Tensor, position: Tensor, yaw: Tensor) -> Tensor:
-        """How far the action carries the player, in metres (B, 2), as the network believes."""
-        return self.generator.displacement(action, position, yaw)
-
-    def denoising(self, memory: Memory, prepared: Prepared, noise: Tensor) -> PausedPasses:
-        """The clean latent (B, N, C) of the next frame, from pure noise, pausing after each pass."""
-        return sampling(noise, self.levels, lambda x, level: self.predict(memory, prepared, x, level))
+    def denoising(self, memory: Memory, prepared: Prepared, noise: Tensor) -> Paused[None, None, Tensor]:
+        """The clean latent (B, N, C) of the next frame, from pure noise; pauses in between, where a network can."""
+        work = self.generator.sampling(noise, self.levels, prepared, memory.assembled)
+        while True:
+            try:
+                with torch.no_grad():  # not across a pause: what runs there has its own
+                    next(work)
+            except StopIteration as stop:
+                return stop.value
+            yield
 
     def next_frame(self, memory: Memory, prepared: Prepared, noise: Tensor) -> Tensor:
         """The same without a pause."""
         return finish(self.denoising(memory, prepared, noise))
 
     @torch.no_grad()
-    def predict(self, memory: Memory, prepared: Prepared, x: Tensor, level: float) -> Tensor:
-        """One denoising pass: the clean latent believed in, from x (B, N, C) at a noise level."""
-        return self.generator.denoise(x, prepared.steps[level], prepared.embedded, memory.assembled)
-
-    @torch.no_grad()
     def commit(self, memory: Memory, latent: Tensor, prepared: Prepared, noise: Tensor) -> Memory:
         """Memory with a frame's latent (B, N, C) as the newest."""
-        return self.remember(memory.context.pushed(self._write(latent, prepared, noise, memory.assembled)))
-
-    def _write(self, latent: Tensor, prepared: Prepared, noise: Tensor, past: Past | None) -> FrameKeys:
-        x = add_noise(latent, noise, prepared.commit.level[:, None, None])
-        return self.generator.write(x, prepared.commit, prepared.embedded, past)
+        keys = self.generator.write(latent, noise, prepared, memory.assembled)
+        return self.remember(memory.context.pushed(keys))
 
     def remember(self, context: Context) -> Memory:
         """A context, assembled for the next frame."""
@@ -132,25 +113,23 @@ def follow(rollout: Rollout, course: Course, generator: torch.Generator) -> tupl
     """
     batch, known = course.latents.shape[:2]
     posed = torch.ones(batch, device=course.latents.device)
-    position = course.position[:, 0]
 
     def noise() -> Tensor:
         return torch.randn(course.latents[:, 0].shape, generator=generator).to(course.latents.device)
 
-    def prepare(tick: int) -> Prepared:
-        return rollout.prepare(Condition(course.action[:, tick], course.look[:, tick], position, posed))
+    def prepare(tick: int, position: Tensor, moves: Tensor | None) -> Prepared:
+        return rollout.prepare(Condition(course.action[:, tick], course.look[:, tick], position, posed, moves))
 
-    memory = rollout.begin(course.latents[:, 0], prepare(0), noise())
+    prepared = prepare(0, course.position[:, 0], None)
+    memory = rollout.begin(course.latents[:, 0], prepared, noise())
     latents, positions = [], []
     for tick in range(1, course.action.shape[1]):
         if tick < known:
-            position, latent = course.position[:, tick], course.latents[:, tick]
-            prepared = prepare(tick)
+            prepared, latent = prepare(tick, course.position[:, tick], None), course.latents[:, tick]
         else:
-            position = position + rollout.displacement(course.action[:, tick], position, course.look[:, tick, 0])
-            prepared = prepare(tick)
+            prepared = prepare(tick, prepared.position, posed)
             latent = rollout.next_frame(memory, prepared, noise())
             latents.append(latent)
-            positions.append(position)
+            positions.append(prepared.position)
         memory = rollout.commit(memory, latent, prepared, noise())
     return torch.stack(latents, dim=1), torch.stack(positions, dim=1)

@@ -105,6 +105,7 @@ class Session:
         self.settings = settings
         self.spent = Spent()
         self._drafts = Drafts(ActionPredictor(self.scene.action_space))
+        self._unlearned: list[Action] = []  # taken since the predictor last learned
         self._recorder: TraceWriter | None = None
         self._taken: list[bytes] = []  # action and digest of tick 1, 2, ...: hours of play must fit
         self._controls: list[tuple[str, dict[str, Any]]] = []  # swaps and anchors that led to now
@@ -151,8 +152,9 @@ class Session:
         state, frame, drafted = self._take(action)
         mark = digest(frame.pixels)
         self._remember(state, frame, action, mark)
-        self._drafts.predictor.observe(action)
         self._taken.append(self._pack(action, mark))
+        if self.settings.speculate != "off":
+            self._unlearned.append(action)
         if self._recorder:
             data: dict[str, Any] = {"tick": frame.tick, "action": list(action.values), "digest": mark}
             if frame.tick % PICTURE_EVERY == 0:
@@ -178,6 +180,9 @@ class Session:
         if speculate == "off":
             return
         with self.spent.on("draft"):
+            for action in self._unlearned:
+                self._drafts.predictor.observe(action)
+            self._unlearned = []
             if speculate == "auto":
                 self._drafts.fill(world, self._history.state, left_s)
             else:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from collections.abc import Generator as Paused
 
+import torch
 from torch import Tensor, nn
 
+from worldsim.diffusion.sampler import step_levels
+from worldsim.diffusion.schedule import CONTEXT_LEVEL
 from worldsim.model.codec import Codec
 from worldsim.model.condition import Condition, Embedded
 from worldsim.model.context import FrameKeys
-from worldsim.model.generator import Generator, Modulated, Past
+from worldsim.model.generator import Generator, Modulated, Past, Prepared
 from worldsim.model.networks import decode
+from worldsim.world import finish
 
 Call = Callable[..., tuple[Tensor, ...]]
 
@@ -24,86 +29,80 @@ class Accelerated:
         self._generator, self._calls = generator, calls
         self.config, self.shape, self.split = generator.config, generator.shape, generator.split
 
-    def prepare(self, condition: Condition, level: Tensor) -> tuple[Embedded, Modulated]:
-        parts = condition.action, condition.look, condition.position, condition.posed
-        *embedded, blocks, final = self._calls["prepare"](*parts, level)
-        return Embedded(*embedded), Modulated(level, blocks, final)
+    def prepare(self, condition: Condition, level: Tensor) -> Prepared:
+        moves = torch.zeros_like(condition.posed) if condition.moves is None else condition.moves
+        given = condition.action, condition.look, condition.position, condition.posed, moves, level
+        position, vector, *made = self._calls["prepare"](*given)
+        return Prepared(position, Embedded(vector, *made[:-2]), Modulated(level, *made[-2:]))
 
-    def denoise(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past | None) -> Tensor:
+    def sampling(
+        self, noise: Tensor, levels: tuple[float, ...], prepared: Prepared, past: Past
+    ) -> Paused[None, None, Tensor]:
+        """All passes in one call, then the only pause: what a call costs beyond its arithmetic, a pass costs once."""
+        made = self._calls["sample"](noise, *_of_passes(prepared), *past)[0]
+        yield
+        return made
+
+    def write(self, latent: Tensor, noise: Tensor, prepared: Prepared, past: Past | None) -> FrameKeys:
         if past is None:
-            return self._generator.denoise(x, modulated, embedded, None)
-        return self._calls["denoise"](*_pass(x, modulated, embedded), *past)[0]
-
-    def write(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past | None) -> FrameKeys:
-        if past is None:
-            return self._generator.write(x, modulated, embedded, None)
-        return FrameKeys(*self._calls["write"](*_pass(x, modulated, embedded), *past))
-
-    def displacement(self, action: Tensor, position: Tensor, yaw: Tensor) -> Tensor:
-        return self._calls["displacement"](action, position, yaw)[0]
+            return self._generator.write(latent, noise, prepared, None)
+        return FrameKeys(*self._calls["write"](latent, noise, *_of_passes(prepared), *past))
 
 
-def _pass(x: Tensor, modulated: Modulated, embedded: Embedded) -> tuple[Tensor, ...]:
-    """What a pass is given, in the order of _Pass.forward; the vector went into the modulation."""
-    return x, modulated.level, modulated.blocks, modulated.final, *embedded.parts()[1:]
+def _of_passes(prepared: Prepared) -> tuple[Tensor, ...]:
+    """What passes need of Prepared, in the order in which `_prepared` takes it."""
+    made = prepared.modulated
+    return made.level, made.blocks, made.final, *prepared.embedded.parts()[1:]  # the vector went into the modulation
+
+
+def _prepared(level: Tensor, blocks: Tensor, final: Tensor, *embedded: Tensor) -> Prepared:
+    nothing = level.new_zeros(1, 2)
+    return Prepared(nothing, Embedded(nothing, *embedded), Modulated(level, blocks, final))
 
 
 class Prepare(nn.Module):
-    """Generator.prepare from tensors to tensors: Condition's in their order and the levels; Embedded.parts(), blocks
-    and final."""
+    """Generator.prepare from tensors to tensors: Condition's and the levels, in their order; position,
+    Embedded.parts(), blocks and final."""
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
         self.generator = generator
 
     def forward(
-        self, action: Tensor, look: Tensor, position: Tensor, posed: Tensor, level: Tensor
+        self, action: Tensor, look: Tensor, position: Tensor, posed: Tensor, moves: Tensor, level: Tensor
     ) -> tuple[Tensor, ...]:
-        embedded, made = self.generator.prepare(Condition(action, look, position, posed), level)
-        return *embedded.parts(), made.blocks, made.final
+        made = self.generator.prepare(Condition(action, look, position, posed, moves), level)
+        return made.position, *made.embedded.parts(), made.modulated.blocks, made.modulated.final
 
 
-class Displacement(nn.Module):
-    """Generator.displacement."""
+class Sample(nn.Module):
+    """All passes of Generator.sampling over an assembled context, from tensors to tensors."""
 
-    def __init__(self, generator: Generator) -> None:
+    def __init__(self, generator: Generator, steps: int) -> None:
         super().__init__()
-        self.generator = generator
-
-    def forward(self, action: Tensor, position: Tensor, yaw: Tensor) -> tuple[Tensor, ...]:
-        return (self.generator.displacement(action, position, yaw),)
-
-
-class _Pass(nn.Module):
-    """A pass over an assembled context from tensors to tensors."""
-
-    def __init__(self, generator: Generator) -> None:
-        super().__init__()
-        self.generator = generator
+        self.generator, self._levels = generator, step_levels(steps)
 
     def forward(
-        self, x: Tensor, level: Tensor, blocks: Tensor, final: Tensor, tokens: Tensor, cos: Tensor, sin: Tensor,
+        self, noise: Tensor, level: Tensor, blocks: Tensor, final: Tensor, tokens: Tensor, cos: Tensor, sin: Tensor,
         guess: Tensor, spread: Tensor, keys: Tensor, values: Tensor,
     ) -> tuple[Tensor, ...]:  # fmt: skip
-        embedded = Embedded(x.new_zeros(1), tokens, cos, sin, guess, spread)
-        return self.run(x, Modulated(level, blocks, final), embedded, (keys, values))
-
-    def run(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past) -> tuple[Tensor, ...]:
-        raise NotImplementedError
+        prepared = _prepared(level, blocks, final, tokens, cos, sin, guess, spread)
+        return (finish(self.generator.sampling(noise, self._levels, prepared, (keys, values))),)
 
 
-class Denoise(_Pass):
-    """Generator.denoise."""
+class Write(nn.Module):
+    """Generator.write over an assembled context, from tensors to tensors: keys, values."""
 
-    def run(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past) -> tuple[Tensor, ...]:
-        return (self.generator.denoise(x, modulated, embedded, past),)
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
 
-
-class Write(_Pass):
-    """Generator.write: keys, values."""
-
-    def run(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past) -> tuple[Tensor, ...]:
-        made = self.generator.write(x, modulated, embedded, past)
+    def forward(
+        self, latent: Tensor, noise: Tensor, level: Tensor, blocks: Tensor, final: Tensor, tokens: Tensor, cos: Tensor,
+        sin: Tensor, guess: Tensor, spread: Tensor, keys: Tensor, values: Tensor,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        prepared = _prepared(level, blocks, final, tokens, cos, sin, guess, spread)
+        made = self.generator.write(latent, noise, prepared, (keys, values))
         return made.keys, made.values
 
 
@@ -123,29 +122,18 @@ Example = tuple[Tensor, ...]
 
 def parts(codec: Codec, generator: Generator, steps: int) -> dict[str, tuple[nn.Module, Example]]:
     """What a back end has to run, by name: module, and inputs of the shapes that play has."""
-    import torch
-
     shape, config = generator.shape, generator.config
-    tokens = shape.rows * shape.columns
+    tokens, head = shape.rows * shape.columns, config.width // config.heads
     with torch.no_grad():
-        condition = Condition(
-            torch.zeros(1, shape.actions), torch.full((1, 2), 0.1), torch.ones(1, 2), torch.ones(1)
-        )  # fmt: skip
-        levels = torch.full((steps + 1,), 0.5)
-        embedded, made = generator.prepare(condition, levels)
-        modulated = Modulated(levels[:1], made.blocks[:, :1], made.final[:1])
-        head = config.width // config.heads
+        level = torch.tensor((*step_levels(steps), CONTEXT_LEVEL))
+        given = torch.zeros(1, shape.actions), torch.full((1, 2), 0.1), torch.ones(1, 2), torch.ones(1), torch.ones(1)
+        prepared = _of_passes(generator.prepare(Condition(*given), level))
         kind = next(generator.blocks.parameters()).dtype
         past = torch.randn(2, config.depth, 1, config.heads, (config.window + config.sink) * tokens, head).to(kind)
     x = torch.randn(1, tokens, shape.channels)
-    given = *_pass(x, modulated, embedded), *past.unbind()
     return {
-        "prepare": (
-            Prepare(generator),
-            (condition.action, condition.look, condition.position, condition.posed, levels),
-        ),
-        "displacement": (Displacement(generator), (condition.action, condition.position, condition.look[:, 0])),
-        "denoise": (Denoise(generator), given),
-        "write": (Write(generator), given),
+        "prepare": (Prepare(generator), (*given, level)),
+        "sample": (Sample(generator, steps), (x, *prepared, *past.unbind())),
+        "write": (Write(generator), (x, x.clone(), *prepared, *past.unbind())),
         "decode": (Decode(codec, generator), (x,)),
     }

@@ -17,12 +17,15 @@ from pathlib import Path
 import torch
 
 from worldsim.backends import compiled, cuda, openvino
+from worldsim.diffusion.sampler import step_levels
+from worldsim.diffusion.schedule import CONTEXT_LEVEL
 from worldsim.errors import ConfigError
 from worldsim.machine import BACKENDS, cache_folder, cores, numerics, play_threads, use_threads
 from worldsim.model.codec import Codec
 from worldsim.model.condition import Condition
-from worldsim.model.generator import Generator, Modulated
+from worldsim.model.generator import Generator
 from worldsim.model.networks import Networks, eager
+from worldsim.world import finish
 
 _REPEATS = 15
 _FASTER = 0.95  # what a choice must come down to, to be preferred over a simpler one
@@ -107,22 +110,20 @@ def tick_seconds(networks: Networks, steps: int, repeats: int = _REPEATS) -> flo
     generator, network = networks.generator, networks.network
     shape, config = generator.shape, generator.config
     tokens, head = shape.rows * shape.columns, config.width // config.heads
-    condition = Condition(torch.zeros(1, shape.actions), torch.zeros(1, 2), torch.ones(1, 2), torch.ones(1))
+    condition = Condition(torch.zeros(1, shape.actions), *torch.ones(2, 1, 2), *torch.ones(2, 1))
     chance = torch.Generator().manual_seed(0)
     x = torch.randn(1, tokens, shape.channels, generator=chance)
     past = torch.randn(
         2, config.depth, 1, config.heads, (config.window + config.sink) * tokens, head, generator=chance
     ).unbind()  # fmt: skip
-    levels, times = torch.ones(steps + 1), []
+    levels, times = step_levels(steps), []
+    every = torch.tensor((*levels, CONTEXT_LEVEL))
     for _ in range(3 + repeats):
         begun = time.perf_counter()
-        network.displacement(condition.action, condition.position, condition.look[:, 0])
-        embedded, made = network.prepare(condition, levels)
-        modulated = Modulated(made.level[:1], made.blocks[:, :1], made.final[:1])
-        for _ in range(steps):
-            network.denoise(x, modulated, embedded, (past[0], past[1]))
-        networks.decode(x)
-        network.write(x, modulated, embedded, (past[0], past[1]))
+        prepared = network.prepare(condition, every)
+        made = finish(network.sampling(x, levels, prepared, (past[0], past[1])))
+        networks.decode(made)
+        network.write(made, x, prepared, (past[0], past[1]))
         times.append(time.perf_counter() - begun)
     return statistics.median(times[3:])
 

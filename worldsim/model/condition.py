@@ -21,17 +21,19 @@ SPREAD = 0.35  # about how far, in units of the latents, the truth lies from the
 class Condition:
     """The tensors the generator sees for an action and a camera, for F frames.
 
-    action (F, A) in [-1, 1]; look (F, 2) yaw and pitch in radians; position (F, 2) in metres; posed (F,) 1 where the
-    position and the origin of yaw are known, 0 where not.
+    action (F, A) in [-1, 1]; look (F, 2) yaw and pitch in radians after it; position (F, 2) in metres; posed (F,) 1
+    where the position and the origin of yaw are known, 0 where not; moves (F,) 1 where the position is that before the
+    action, which carries the player on as the network believes, 0 (or no tensor) where it is that after.
     """
 
     action: Tensor
     look: Tensor
     position: Tensor
     posed: Tensor
+    moves: Tensor | None = None
 
     def repeat(self, index: Tensor) -> Condition:
-        """The frames at `index`, in that order."""
+        """The frames at `index`, in that order, of positions that are known."""
         return Condition(self.action[index], self.look[index], self.position[index], self.posed[index])
 
 

@@ -43,7 +43,5 @@ class Context:
         """Keys rotated by slot, and values: each (layers, B, heads, (1 + window) * N, d)."""
         frames = (self.sink, *self.window)
         keys = torch.stack([f.keys for f in frames], dim=3)  # (layers, B, heads, slots, N, d)
-        cos, sin = split.slot_angles(len(frames) + 1)  # the last slot is the new frame's own
-        cos, sin = (t[:-1, None].to(keys) for t in (cos, sin))
-        keys = split.rotate_time(keys, cos, sin).flatten(3, 4)
-        return keys, torch.cat([f.values for f in frames], dim=3)
+        split.turn_slots_(keys)
+        return keys.flatten(3, 4), torch.cat([f.values for f in frames], dim=3)

@@ -1,12 +1,13 @@
 """The generator: a block-causal transformer over frames that predicts the clean latent of the next one.
 
-Two ways through the same blocks. `denoise` and `write` see one new frame over an assembled context: play. `clip` sees a
-whole clip at once, every frame over its own context: training. A test holds them equal.
+Two ways through the same blocks. `sampling` and `write` see one new frame over an assembled context: play. `clip` sees
+a whole clip at once, every frame over its own context: training. A test holds them equal.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Generator as Paused
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 
 from worldsim.camera import Camera
 from worldsim.config import require
+from worldsim.diffusion.sampler import sampling
+from worldsim.diffusion.schedule import add_noise
 from worldsim.model.attention import MODULATIONS, Block
 from worldsim.model.condition import POSE_FEATURES, Condition, ConditionEncoder, Embedded, RayGrid
 from worldsim.model.context import FrameKeys
@@ -69,9 +72,20 @@ class Modulated:
     blocks: Tensor
     final: Tensor
 
-    def split(self, frames: int) -> list[Modulated]:
-        """Apart, so many frames each."""
-        parts = self.level.split(frames), self.blocks.split(frames, dim=1), self.final.split(frames)
+
+@dataclass(frozen=True)
+class Prepared:
+    """What every pass over F frames needs of their conditions: position (F, 2) after the action, in metres; embedded;
+    modulated at L noise levels, L * F rows, level by level, of which the last is that of finished frames."""
+
+    position: Tensor
+    embedded: Embedded
+    modulated: Modulated
+
+    def by_level(self) -> list[Modulated]:
+        """Modulated at each level."""
+        made, frames = self.modulated, len(self.position)
+        parts = made.level.split(frames), made.blocks.split(frames, dim=1), made.final.split(frames)
         return [Modulated(*part) for part in zip(*parts, strict=True)]
 
 
@@ -110,16 +124,17 @@ class Generator(nn.Module):
     def _layers(self) -> list[Block]:
         return cast(list[Block], self.blocks)
 
-    def prepare(self, condition: Condition, level: Tensor) -> tuple[Embedded, Modulated]:
-        """All that the passes of F frames need to know of their conditions, and that modulated at each of several noise
-        levels (L,): L * F rows, level by level."""
-        embedded, frames = self.condition.embed(condition), len(condition.posed)
-        vector = embedded.vector.repeat(len(level), 1)
-        return embedded, self.modulate(vector, level.repeat_interleave(frames))
-
-    def displacement(self, action: Tensor, position: Tensor, yaw: Tensor) -> Tensor:
-        """How far the next action carries the player, see Odometry."""
-        return self.odometry(action, position, yaw)
+    def prepare(self, condition: Condition, level: Tensor) -> Prepared:
+        """Carry on the players who move, then embed, and modulate at noise levels (L,)."""
+        position = condition.position
+        if condition.moves is not None:
+            step = self.odometry(condition.action, position, condition.look[:, 0])
+            low, high = (position.new_tensor(self.shape.extent[i : i + 2]) for i in (0, 3))
+            moved = torch.minimum(torch.maximum(position + step, low), high)
+            position = torch.where(condition.moves[:, None] > 0, moved, position)
+        embedded = self.condition.embed(replace(condition, position=position))
+        vector, level = embedded.vector.repeat(len(level), 1), level.repeat_interleave(len(position))
+        return Prepared(position, embedded, self.modulate(vector, level))
 
     def modulate(self, vector: Tensor, level: Tensor) -> Modulated:
         """The adaLN numbers of F frames, embedded as vectors (F, D), at noise levels (F,)."""
@@ -134,10 +149,20 @@ class Generator(nn.Module):
         h, _, _ = self._through(x, modulated, embedded, past, self.config.depth)
         return self._leave(h.float(), x, modulated.level, modulated.final, embedded)
 
-    def write(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past | None) -> FrameKeys:
-        """The keys and values of finished frames x (F, N, C), noised to the levels of `modulated`; past as of
-        `denoise`. What the last block makes of its own nobody needs."""
-        _, keys, values = self._through(x, modulated, embedded, past, self.config.depth - 1)
+    def sampling(
+        self, noise: Tensor, levels: tuple[float, ...], prepared: Prepared, past: Past
+    ) -> Paused[None, None, Tensor]:
+        """The clean latents (F, N, C) of new frames from pure noise, by a pass at each of the levels, pausing after
+        each. `prepared` at the same levels."""
+        at = dict(zip(levels, prepared.by_level(), strict=False))
+        return sampling(noise, levels, lambda x, level: self.denoise(x, at[level], prepared.embedded, past))
+
+    def write(self, latent: Tensor, noise: Tensor, prepared: Prepared, past: Past | None) -> FrameKeys:
+        """The keys and values of finished frames (F, N, C), noised to the last of the levels; past as of `denoise`.
+        What the last block makes of its own nobody needs."""
+        modulated = prepared.by_level()[-1]
+        x = add_noise(latent, noise, modulated.level[:, None, None])
+        _, keys, values = self._through(x, modulated, prepared.embedded, past, self.config.depth - 1)
         return FrameKeys(torch.stack(keys), torch.stack(values))
 
     def _through(

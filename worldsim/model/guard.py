@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
 _WIDER = 0.2  # of the range on either side: the dream may go a little further than what it was shown
 
@@ -18,7 +17,7 @@ class LatentRange:
     roughness: tuple[float, float]
     surprise: float | None = None  # how far, rms, a training frame lies at most from what the place memory expects
 
-    def holds(self, latent: Tensor, rows: int, surprise: float | None = None) -> bool:
+    def holds(self, latent: np.ndarray, rows: int, surprise: float | None = None) -> bool:
         """Whether the latent (1, N, C) of a frame of so many rows of tokens lies within.
 
         surprise: its own distance from what was expected. This is what sees a bland dream: where most of a place is
@@ -26,33 +25,41 @@ class LatentRange:
         """
         if self.surprise is not None and surprise is not None and not surprise <= self.surprise:
             return False
-        found = statistics(latent, rows)[0].tolist()
+        found = statistics(latent, rows)[0]
         return all(low <= value <= high for value, (low, high) in zip(found, (self.rms, self.roughness), strict=True))
 
 
-def statistics(latents: Tensor, rows: int) -> Tensor:
+def statistics(latents: np.ndarray, rows: int) -> np.ndarray:
     """Strength and roughness (F, 2) of latents (F, N, C)."""
-    x = latents.float().unflatten(1, (rows, -1))
-    apart = (x.diff(dim=1).square().mean(dim=(1, 2, 3)) + x.diff(dim=2).square().mean(dim=(1, 2, 3))).sqrt()
-    return torch.stack([x.square().mean(dim=(1, 2, 3)).sqrt(), apart], dim=1)
+    frames, tokens, channels = latents.shape
+    x = latents.reshape(frames, rows, tokens // rows, channels)
+    apart = _mean_square(x[:, 1:] - x[:, :-1]) + _mean_square(x[:, :, 1:] - x[:, :, :-1])
+    return np.sqrt(np.stack([_mean_square(x), apart], axis=1))
 
 
-def distance(latents: Tensor, expected: Tensor) -> Tensor:
+def distance(latents: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """Root mean square difference (F,) of latents (F, N, C): what LatentRange.surprise bounds."""
-    return (latents.float() - expected.float()).square().mean(dim=(1, 2)).sqrt()
+    return np.sqrt(_mean_square(latents - expected))
 
 
-def measure_range(latents: Tensor, rows: int, distances: Tensor | None = None) -> LatentRange:
+def _mean_square(x: np.ndarray) -> np.ndarray:
+    """Of each frame (F, ...): (F,)."""
+    flat = x.reshape(len(x), -1)
+    return np.einsum("fi,fi->f", flat, flat) / max(1, flat.shape[1])
+
+
+def measure_range(latents: np.ndarray, rows: int, distances: np.ndarray | None = None) -> LatentRange:
     """The range of training latents (F, N, C), without the last thousandth at either end, made a little wider.
 
     distances (G,): of some of them from what the place memory expects; without the last hundredth, since a few frames
     beside an edge it places wrongly lie very far.
     """
-    found = torch.cat([statistics(part, rows) for part in latents.split(4096)]).sort(dim=0).values
+    parts = (latents[begin : begin + 4096].astype(np.float32) for begin in range(0, len(latents), 4096))
+    found = np.sort(np.concatenate([statistics(part, rows) for part in parts]), axis=0)
     cut = len(found) // 1000
     low, high = found[cut], found[len(found) - 1 - cut]
     margin = _WIDER * (high - low)
-    pairs = torch.stack([(low - margin).clamp(min=0), high + margin], dim=1).tolist()
+    pairs = np.stack([np.maximum(low - margin, 0), high + margin], axis=1).tolist()
     rms, roughness = ((round(a, 4), round(b, 4)) for a, b in pairs)
-    surprise = None if distances is None else round((1 + _WIDER) * float(distances.quantile(0.99)), 4)
+    surprise = None if distances is None else round((1 + _WIDER) * float(np.quantile(distances, 0.99)), 4)
     return LatentRange(rms, roughness, surprise)

@@ -59,6 +59,7 @@ class RotarySplit:
         self.time = head_width // 8  # pairs
         self.azimuth = 3 * head_width // 16
         self.elevation = head_width // 8
+        self._slots: dict[int, tuple[Tensor, Tensor]] = {}
         self.rotated = 2 * (self.time + self.azimuth + self.elevation)
         picks = torch.linspace(0, len(_HARMONICS) - 1, self.azimuth).round().long()
         self.azimuth_frequencies = torch.tensor(_HARMONICS, dtype=torch.float32)[picks]
@@ -83,6 +84,18 @@ class RotarySplit:
         position = torch.arange(slots, dtype=torch.float32) - (slots - 1)
         angles = position[:, None] * self.time_frequencies
         return angles.cos(), angles.sin()
+
+    def turn_slots_(self, keys: Tensor) -> None:
+        """Rotate keys (..., slots, N, d) of past frames in time, oldest first, where they are; the new frame's slot
+        comes after them."""
+        count = keys.shape[-3]
+        if count not in self._slots:
+            self._slots[count] = self.slot_angles(count + 1)
+        cos, sin = (t[:-1, None].to(keys) for t in self._slots[count])
+        a, b = keys[..., : self.time], keys[..., self.time : 2 * self.time]
+        turned = a * cos - b * sin, a * sin + b * cos
+        a.copy_(turned[0])
+        b.copy_(turned[1])
 
     def rotate_time(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Rotate time pairs of x (..., d) by tables broadcastable to (..., time pairs)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Generator as Paused
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,9 +12,9 @@ from torch import Tensor
 
 from worldsim.kernels.to_uint8 import to_uint8
 from worldsim.model.codec import Codec
-from worldsim.model.condition import Condition, Embedded
+from worldsim.model.condition import Condition
 from worldsim.model.context import FrameKeys
-from worldsim.model.generator import Generator, GeneratorConfig, Modulated, Past, Shape
+from worldsim.model.generator import Generator, GeneratorConfig, Past, Prepared, Shape
 from worldsim.model.layers import RotarySplit
 
 
@@ -24,13 +25,13 @@ class Network(Protocol):
     shape: Shape
     split: RotarySplit
 
-    def prepare(self, condition: Condition, level: Tensor) -> tuple[Embedded, Modulated]: ...
+    def prepare(self, condition: Condition, level: Tensor) -> Prepared: ...
 
-    def denoise(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past | None) -> Tensor: ...
+    def sampling(
+        self, noise: Tensor, levels: tuple[float, ...], prepared: Prepared, past: Past
+    ) -> Paused[None, None, Tensor]: ...
 
-    def write(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past | None) -> FrameKeys: ...
-
-    def displacement(self, action: Tensor, position: Tensor, yaw: Tensor) -> Tensor: ...
+    def write(self, latent: Tensor, noise: Tensor, prepared: Prepared, past: Past | None) -> FrameKeys: ...
 
 
 @dataclass(frozen=True)

@@ -300,7 +300,9 @@ def _generator_stage(
         held_out = load_latents(codec, mark, request.data, "held_out", request.scene, request.quiet)
     latents.share(among.rank, among.world)
     writer.ticks = len(latents.latents)
-    writer.measure = lambda: measure_range(latents.latents, generator.shape.rows, _surprises(generator, latents))
+    writer.measure = lambda: measure_range(
+        latents.latents.numpy(), generator.shape.rows, _surprises(generator, latents)
+    )
     grid = generator.shape.rows, generator.shape.columns
 
     def dream(generator: Generator) -> np.ndarray:
@@ -320,7 +322,7 @@ def _generator_stage(
     return kind(generator, latents, preset.clips, preset.clip_frames, writer, lambda: dream(generator))
 
 
-def _surprises(generator: Generator, latents: Latents, count: int = 1024) -> torch.Tensor | None:
+def _surprises(generator: Generator, latents: Latents, count: int = 1024) -> np.ndarray | None:
     """How far training frames lie from what the place memory expects of their poses: (count,)."""
     if generator.condition.memory is None:
         return None
@@ -331,8 +333,8 @@ def _surprises(generator: Generator, latents: Latents, count: int = 1024) -> tor
         frames = latents.draw_frames(rng, 64).to(device)
         with torch.no_grad():
             expected = generator.condition.recall(frames.condition(torch.ones(len(frames.latents), device=device)))
-        found.append(distance(frames.latents[:, 0], expected).cpu())
-    return torch.cat(found)
+        found.append(distance(frames.latents[:, 0].float().cpu().numpy(), expected.float().cpu().numpy()))
+    return np.concatenate(found)
 
 
 def _teacher(request: Request, generator: Generator, first: bool) -> Generator:
