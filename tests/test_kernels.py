@@ -23,7 +23,7 @@ from worldsim.kernels.slot_attention import slot_attention, slot_attention_refer
 from worldsim.kernels.swiglu import swiglu, swiglu_reference
 from worldsim.kernels.to_uint8 import to_uint8, to_uint8_reference
 from worldsim.model.attention import Block, attention
-from worldsim.model.context import Context, FrameKeys
+from worldsim.model.context import Context
 from worldsim.model.layers import RotarySplit, SwiGlu
 
 KERNELS = [case.name for case in bench.cases(bench.ODD[0], torch.float32)]
@@ -63,13 +63,12 @@ def test_queries_and_keys_of_a_block_are_the_formula(head_width):
     x, modulation = torch.randn(2, 7, 3 * head_width), torch.randn(2, 6, 1, 3 * head_width)
     azimuth, elevation = torch.randn(2, 1, 7), torch.randn(2, 1, 7)
     with torch.no_grad():
-        made = block.queries_keys_values(x, modulation, *split.space_angles(azimuth, elevation))
+        tables = split.space_angles(azimuth, elevation, split.space_frequencies)
+        made = block.queries_keys_values(x, modulation, *tables)
         projected = block.qkv(rms_modulate_reference(x, modulation[:, 0], modulation[:, 1]))
         raw = projected.view(2, 7, 3, 3, head_width).permute(2, 0, 3, 1, 4)
-    first, angle = 2 * split.time, [
-        azimuth[..., None] * split.azimuth_frequencies, elevation[..., None] * split.elevation_frequencies
-    ]  # fmt: skip
-    angle = torch.cat(angle, dim=-1)
+    around, up = split.space_frequencies.split([split.azimuth, split.elevation])
+    first, angle = 2 * split.time, torch.cat([azimuth[..., None] * around, elevation[..., None] * up], dim=-1)
     pairs = angle.shape[-1]
     for got, x, scale in zip(made, raw, (block.query_scale, block.key_scale, None), strict=True):
         if scale is not None:
@@ -94,12 +93,12 @@ def test_time_tables_turn_the_leading_pairs():
 @pytest.mark.parametrize("head_width", [16, 32, 64])
 def test_slot_attention_is_attention_over_the_assembled_context(head_width):
     split = RotarySplit(head_width)
-    frames = [FrameKeys(*torch.randn(2, 1, 2, 3, 7, head_width)) for _ in range(4)]
+    frames = torch.randn(4, 2, 1, 2, 3, 7, head_width)
     q, k, v = torch.randn(3, 2, 3, 7, head_width)
-    keys, values = Context(frames[0], tuple(frames[1:])).assembled(split)
+    keys, values = Context(frames[0], tuple(frames[1:])).assembled(split).unbind()
     truth = attention(q, torch.cat([keys[0], k], dim=2), torch.cat([values[0], v], dim=2))
     cos, sin = (t[:-1] for t in split.slot_angles(5))
-    past = torch.cat([f.keys[0] for f in frames], dim=2), torch.cat([f.values[0] for f in frames], dim=2)
+    past = torch.cat([f[0, 0] for f in frames], dim=2), torch.cat([f[1, 0] for f in frames], dim=2)
     assert torch.allclose(slot_attention_reference(q, *past, k, v, cos, sin), truth, atol=1e-6)
     with pytest.raises(ValueError, match="4 slots of 7 tokens"):
         slot_attention_triton(q, past[0][:, :, 1:], past[1][:, :, 1:], k, v, cos, sin)

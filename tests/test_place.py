@@ -23,7 +23,7 @@ def memory() -> PlaceMemory:
 
 def build_wall(memory: PlaceMemory) -> None:
     """Nothing up to y = WALL_M, everything beyond."""
-    columns, rows, heights = memory._size
+    columns, rows, heights = memory.coarse_cells.size
     y = torch.arange(rows) * memory.config.cell_m + EXTENT[1]
     density = torch.where(y >= WALL_M, 1.0, -1.0)[None, :, None].expand(columns, rows, heights)
     with torch.no_grad():
@@ -50,12 +50,22 @@ def test_a_full_turn_changes_nothing(memory):
 
 def test_cells_are_interpolated_linearly(memory):
     """A feature that is the x of its cell reads as x anywhere between cells."""
-    size, cell = memory._size, memory.config.cell_m
+    size, cell = memory.coarse_cells.size, memory.config.cell_m
     x = torch.arange(size[0]) * cell + EXTENT[0]
     table = x[:, None, None, None].expand(*size, 1).reshape(-1, 1)
     points = torch.rand(1, 7, 1, 3) * 2 - 1 + torch.tensor([0.0, 0.0, 1.5])
-    read = memory._read(table, points, torch.ones(1, 7, 1), cell, size)
+    read = memory._read(table, memory.coarse_cells, points, torch.ones(1, 7, 1))
     assert torch.allclose(read[0, :, 0], points[0, :, 0, 0], atol=1e-4)
+
+
+def test_every_way_to_read_cells_finds_the_same(memory):
+    cells = memory.coarse_cells
+    table, points = torch.randn(math.prod(cells.size), 1), torch.randn(3, 5, 4, 3) * 3
+    index, weight = cells.corners(points)
+    truth = (table[:, 0][index] * weight).sum(-1)
+    assert torch.allclose(cells.interpolated(table[:, 0], points), truth, atol=1e-4)
+    assert torch.allclose(cells.interpolated(table, points)[..., 0], truth, atol=1e-4)
+    assert torch.allclose(cells.sampled(table, points).view(truth.shape), truth, atol=2e-3)
 
 
 def test_all_of_it_learns(memory):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldsim.model.generator import Prepared
+from worldsim.model.networks import Ready
 from worldsim.rollout import Memory, Rollout
 
 CHANNELS, LEVELS, BLOCKS, PAST, CONDITION, EULER_STEPS = 64, 4, 2, 4, 256, 3
@@ -92,7 +92,7 @@ def diamond_frame(height: int, width: int) -> Callable[[], Tensor]:
     return make
 
 
-def uncached_frame(rollout: Rollout, prepared: Prepared, memory: Memory, latent: Tensor) -> Callable[[], object]:
+def uncached_frame(rollout: Rollout, prepared: Ready, memory: Memory, latent: Tensor) -> Callable[[], object]:
     """What a generator without a cache does for each frame beyond what one with it does: a call that makes the keys of
     all the context's frames anew but for the newest, which are new in any case. Their conditions it may keep."""
     noise = torch.randn_like(latent)

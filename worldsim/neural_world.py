@@ -20,9 +20,8 @@ from worldsim.localise import localise
 from worldsim.model.codec import Codec, to_tensor
 from worldsim.model.condition import Condition
 from worldsim.model.generator import Generator as Weights
-from worldsim.model.generator import Prepared
 from worldsim.model.guard import LatentRange, distance
-from worldsim.model.networks import Networks, eager
+from worldsim.model.networks import Networks, Ready, eager
 from worldsim.rollout import Memory, Rollout
 from worldsim.scene import Scene
 from worldsim.world import Frame, Moment, Spawn
@@ -35,7 +34,7 @@ class _Put:
     """Memory that is computed once, when first needed: either the work still to do, or its result."""
 
     before: Memory | None
-    prepared: Prepared | None
+    prepared: Ready | None
     noise: Tensor | None
     memory: Memory | None = None
 
@@ -132,7 +131,7 @@ class NeuralWorld:
         noise, written = self._noise(state.seed, tick)
         x = yield from self._rollout.denoising(memory, prepared, noise)
         expected = self._watched and position is not None
-        surprise = float(distance(_array(x), _array(prepared.embedded.guess))[0]) if expected else None
+        surprise = float(distance(_array(x), _array(prepared.guess))[0]) if expected else None
         made = NeuralState(state.seed, tick, look, position, action, x, _Put(memory, prepared, written), surprise)
         return made, self.show(made)
 
@@ -167,7 +166,7 @@ class NeuralWorld:
             state = NeuralState(seed, frame.tick, frame.look, _place(frame), moment.action, latent, put)
         return state
 
-    def ready(self, spawn: Spawn) -> tuple[Rollout, Prepared, Memory, Tensor]:
+    def ready(self, spawn: Spawn) -> tuple[Rollout, Ready, Memory, Tensor]:
         """The parts of a tick just before it is made, for measuring them."""
         state, _ = self.start(0, spawn)
         prepared = self._rollout.prepare(self._condition(self._space.idle, state.look, state.position))

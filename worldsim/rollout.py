@@ -15,9 +15,8 @@ from worldsim.diffusion.sampler import step_levels
 from worldsim.diffusion.schedule import CONTEXT_LEVEL
 from worldsim.model.condition import Condition
 from worldsim.model.context import Context
-from worldsim.model.generator import Prepared
 from worldsim.model.layers import RotarySplit
-from worldsim.model.networks import Network
+from worldsim.model.networks import Network, Ready
 from worldsim.world import finish
 
 
@@ -27,10 +26,10 @@ class Memory:
     def __init__(self, context: Context, split: RotarySplit) -> None:
         self.context = context
         self._split = split
-        self._assembled: tuple[Tensor, Tensor] | None = None
+        self._assembled: Tensor | None = None
 
     @property
-    def assembled(self) -> tuple[Tensor, Tensor]:
+    def assembled(self) -> Tensor:
         """Keys rotated by slot, and values, for the next frame; see Context.assembled."""
         if self._assembled is None:
             self._assembled = self.context.assembled(self._split)
@@ -52,18 +51,18 @@ class Rollout:
         self._all_levels = torch.tensor((*self.levels, context_level))
 
     @torch.no_grad()
-    def prepare(self, condition: Condition) -> Prepared:
+    def prepare(self, condition: Condition) -> Ready:
         """All that a tick's passes need of the condition (B frames), for all their noise levels."""
         self._all_levels = self._all_levels.to(condition.posed.device)
         return self.generator.prepare(condition, self._all_levels)
 
     @torch.no_grad()
-    def begin(self, latent: Tensor, prepared: Prepared, noise: Tensor) -> Memory:
+    def begin(self, latent: Tensor, prepared: Ready, noise: Tensor) -> Memory:
         """Memory of a start picture (B, N, C): it fills every slot."""
         keys = self.generator.write(latent, noise, prepared, None)
         return self.remember(Context.filled(keys, self.generator.config.window))
 
-    def denoising(self, memory: Memory, prepared: Prepared, noise: Tensor) -> Paused[None, None, Tensor]:
+    def denoising(self, memory: Memory, prepared: Ready, noise: Tensor) -> Paused[None, None, Tensor]:
         """The clean latent (B, N, C) of the next frame, from pure noise; pauses in between, where a network can."""
         work = self.generator.sampling(noise, self.levels, prepared, memory.assembled)
         while True:
@@ -74,12 +73,12 @@ class Rollout:
                 return stop.value
             yield
 
-    def next_frame(self, memory: Memory, prepared: Prepared, noise: Tensor) -> Tensor:
+    def next_frame(self, memory: Memory, prepared: Ready, noise: Tensor) -> Tensor:
         """The same without a pause."""
         return finish(self.denoising(memory, prepared, noise))
 
     @torch.no_grad()
-    def commit(self, memory: Memory, latent: Tensor, prepared: Prepared, noise: Tensor) -> Memory:
+    def commit(self, memory: Memory, latent: Tensor, prepared: Ready, noise: Tensor) -> Memory:
         """Memory with a frame's latent (B, N, C) as the newest."""
         keys = self.generator.write(latent, noise, prepared, memory.assembled)
         return self.remember(memory.context.pushed(keys))
@@ -117,7 +116,7 @@ def follow(rollout: Rollout, course: Course, generator: torch.Generator) -> tupl
     def noise() -> Tensor:
         return torch.randn(course.latents[:, 0].shape, generator=generator).to(course.latents.device)
 
-    def prepare(tick: int, position: Tensor, moves: Tensor | None) -> Prepared:
+    def prepare(tick: int, position: Tensor, moves: Tensor | None) -> Ready:
         return rollout.prepare(Condition(course.action[:, tick], course.look[:, tick], position, posed, moves))
 
     prepared = prepare(0, course.position[:, 0], None)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from collections.abc import Generator as Paused
+from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -20,90 +23,114 @@ from worldsim.world import finish
 Call = Callable[..., tuple[Tensor, ...]]
 
 
+@dataclass(frozen=True)
+class Packed:
+    """Generator's Prepared of one frame, all its tensors behind one another in one: what a call costs beyond its
+    arithmetic, it costs for each tensor."""
+
+    tensor: Tensor
+    packing: Packing
+
+    @property
+    def position(self) -> Tensor:
+        return self.packing.part(self.tensor, 0)
+
+    @property
+    def guess(self) -> Tensor:
+        return self.packing.part(self.tensor, 1)
+
+
+class Packing:
+    """Where in one tensor each of Prepared's lies. The embedded vector went into the modulation and is left out."""
+
+    def __init__(self, example: Prepared) -> None:
+        self._shapes = [tuple(t.shape) for t in self._parts(example)]
+        ends = list(accumulate(math.prod(shape) for shape in self._shapes))
+        self._spans = list(zip([0, *ends], ends, strict=False))
+
+    @staticmethod
+    def _parts(prepared: Prepared) -> tuple[Tensor, ...]:
+        e, m = prepared.embedded, prepared.modulated
+        return prepared.position, e.guess, e.tokens, e.cos, e.sin, e.spread, m.level, m.blocks, m.final
+
+    def pack(self, prepared: Prepared) -> Tensor:
+        return torch.cat([t.float().flatten() for t in self._parts(prepared)])
+
+    def part(self, packed: Tensor, index: int) -> Tensor:
+        begin, end = self._spans[index]
+        return packed[begin:end].view(self._shapes[index])
+
+    def unpack(self, packed: Tensor) -> Prepared:
+        position, guess, tokens, cos, sin, spread, *modulated = (self.part(packed, i) for i in range(len(self._spans)))
+        return Prepared(position, Embedded(position, tokens, cos, sin, guess, spread), Modulated(*modulated))
+
+
 class Accelerated:
     """A `Network` (see model.networks) around a Generator. What fills a context from one picture runs in torch: it
     happens once a start, in other shapes."""
 
-    def __init__(self, generator: Generator, calls: Mapping[str, Call]) -> None:
+    def __init__(self, generator: Generator, packing: Packing, calls: Mapping[str, Call]) -> None:
         """calls: what the modules of `parts` compute, tensors in, tensors out, by name."""
-        self._generator, self._calls = generator, calls
+        self._generator, self._packing, self._calls = generator, packing, calls
         self.config, self.shape, self.split = generator.config, generator.shape, generator.split
 
-    def prepare(self, condition: Condition, level: Tensor) -> Prepared:
-        moves = torch.zeros_like(condition.posed) if condition.moves is None else condition.moves
-        given = condition.action, condition.look, condition.position, condition.posed, moves, level
-        position, vector, *made = self._calls["prepare"](*given)
-        return Prepared(position, Embedded(vector, *made[:-2]), Modulated(level, *made[-2:]))
+    def prepare(self, condition: Condition, level: Tensor) -> Packed:
+        return Packed(self._calls["prepare"](_flat(condition), level)[0], self._packing)
 
     def sampling(
-        self, noise: Tensor, levels: tuple[float, ...], prepared: Prepared, past: Past
+        self, noise: Tensor, levels: tuple[float, ...], prepared: Packed, past: Past
     ) -> Paused[None, None, Tensor]:
-        """All passes in one call, then the only pause: what a call costs beyond its arithmetic, a pass costs once."""
-        made = self._calls["sample"](noise, *_of_passes(prepared), *past)[0]
+        """All passes in one call, then the only pause."""
+        made = self._calls["sample"](noise, prepared.tensor, past)[0]
         yield
         return made
 
-    def write(self, latent: Tensor, noise: Tensor, prepared: Prepared, past: Past | None) -> FrameKeys:
+    def write(self, latent: Tensor, noise: Tensor, prepared: Packed, past: Past | None) -> FrameKeys:
         if past is None:
-            return self._generator.write(latent, noise, prepared, None)
-        return FrameKeys(*self._calls["write"](latent, noise, *_of_passes(prepared), *past))
+            return self._generator.write(latent, noise, self._packing.unpack(prepared.tensor), None)
+        return self._calls["write"](latent, noise, prepared.tensor, past)[0]
 
 
-def _of_passes(prepared: Prepared) -> tuple[Tensor, ...]:
-    """What passes need of Prepared, in the order in which `_prepared` takes it."""
-    made = prepared.modulated
-    return made.level, made.blocks, made.final, *prepared.embedded.parts()[1:]  # the vector went into the modulation
-
-
-def _prepared(level: Tensor, blocks: Tensor, final: Tensor, *embedded: Tensor) -> Prepared:
-    nothing = level.new_zeros(1, 2)
-    return Prepared(nothing, Embedded(nothing, *embedded), Modulated(level, blocks, final))
+def _flat(condition: Condition) -> Tensor:
+    """The condition of one frame as one tensor: look, position, posed, moves, then the action."""
+    posed = condition.posed[:, None]
+    moves = torch.zeros_like(posed) if condition.moves is None else condition.moves[:, None]
+    return torch.cat([condition.look, condition.position, posed, moves, condition.action], dim=1)
 
 
 class Prepare(nn.Module):
-    """Generator.prepare from tensors to tensors: Condition's and the levels, in their order; position,
-    Embedded.parts(), blocks and final."""
+    """Generator.prepare of a flat condition and levels, packed."""
 
-    def __init__(self, generator: Generator) -> None:
+    def __init__(self, generator: Generator, packing: Packing) -> None:
         super().__init__()
-        self.generator = generator
+        self.generator, self._packing = generator, packing
 
-    def forward(
-        self, action: Tensor, look: Tensor, position: Tensor, posed: Tensor, moves: Tensor, level: Tensor
-    ) -> tuple[Tensor, ...]:
-        made = self.generator.prepare(Condition(action, look, position, posed, moves), level)
-        return made.position, *made.embedded.parts(), made.modulated.blocks, made.modulated.final
+    def forward(self, flat: Tensor, level: Tensor) -> tuple[Tensor, ...]:
+        condition = Condition(flat[:, 6:], flat[:, :2], flat[:, 2:4], flat[:, 4], flat[:, 5])
+        return (self._packing.pack(self.generator.prepare(condition, level)),)
 
 
 class Sample(nn.Module):
-    """All passes of Generator.sampling over an assembled context, from tensors to tensors."""
+    """All passes of Generator.sampling over an assembled context."""
 
-    def __init__(self, generator: Generator, steps: int) -> None:
+    def __init__(self, generator: Generator, packing: Packing, steps: int) -> None:
         super().__init__()
-        self.generator, self._levels = generator, step_levels(steps)
+        self.generator, self._packing, self._levels = generator, packing, step_levels(steps)
 
-    def forward(
-        self, noise: Tensor, level: Tensor, blocks: Tensor, final: Tensor, tokens: Tensor, cos: Tensor, sin: Tensor,
-        guess: Tensor, spread: Tensor, keys: Tensor, values: Tensor,
-    ) -> tuple[Tensor, ...]:  # fmt: skip
-        prepared = _prepared(level, blocks, final, tokens, cos, sin, guess, spread)
-        return (finish(self.generator.sampling(noise, self._levels, prepared, (keys, values))),)
+    def forward(self, noise: Tensor, packed: Tensor, past: Tensor) -> tuple[Tensor, ...]:
+        prepared = self._packing.unpack(packed)
+        return (finish(self.generator.sampling(noise, self._levels, prepared, past)),)
 
 
 class Write(nn.Module):
-    """Generator.write over an assembled context, from tensors to tensors: keys, values."""
+    """Generator.write over an assembled context."""
 
-    def __init__(self, generator: Generator) -> None:
+    def __init__(self, generator: Generator, packing: Packing) -> None:
         super().__init__()
-        self.generator = generator
+        self.generator, self._packing = generator, packing
 
-    def forward(
-        self, latent: Tensor, noise: Tensor, level: Tensor, blocks: Tensor, final: Tensor, tokens: Tensor, cos: Tensor,
-        sin: Tensor, guess: Tensor, spread: Tensor, keys: Tensor, values: Tensor,
-    ) -> tuple[Tensor, ...]:  # fmt: skip
-        prepared = _prepared(level, blocks, final, tokens, cos, sin, guess, spread)
-        made = self.generator.write(latent, noise, prepared, (keys, values))
-        return made.keys, made.values
+    def forward(self, latent: Tensor, noise: Tensor, packed: Tensor, past: Tensor) -> tuple[Tensor, ...]:
+        return (self.generator.write(latent, noise, self._packing.unpack(packed), past),)
 
 
 class Decode(nn.Module):
@@ -120,20 +147,24 @@ class Decode(nn.Module):
 Example = tuple[Tensor, ...]
 
 
-def parts(codec: Codec, generator: Generator, steps: int) -> dict[str, tuple[nn.Module, Example]]:
-    """What a back end has to run, by name: module, and inputs of the shapes that play has."""
+def parts(codec: Codec, generator: Generator, steps: int) -> tuple[Packing, dict[str, tuple[nn.Module, Example]]]:
+    """What a back end has to run, by name: module, and inputs of the shapes that play has; how they pack."""
     shape, config = generator.shape, generator.config
     tokens, head = shape.rows * shape.columns, config.width // config.heads
     with torch.no_grad():
         level = torch.tensor((*step_levels(steps), CONTEXT_LEVEL))
-        given = torch.zeros(1, shape.actions), torch.full((1, 2), 0.1), torch.ones(1, 2), torch.ones(1), torch.ones(1)
-        prepared = _of_passes(generator.prepare(Condition(*given), level))
-        kind = next(generator.blocks.parameters()).dtype
-        past = torch.randn(2, config.depth, 1, config.heads, (config.window + config.sink) * tokens, head).to(kind)
+        condition = Condition(
+            torch.zeros(1, shape.actions), torch.full((1, 2), 0.1), torch.ones(1, 2), *torch.ones(2, 1)
+        )
+        prepared = generator.prepare(condition, level)
+        packing = Packing(prepared)
+        packed = packing.pack(prepared)
+        past = torch.randn(2, config.depth, 1, config.heads, (config.window + config.sink) * tokens, head)
+        past = past.to(next(generator.blocks.parameters()).dtype)
     x = torch.randn(1, tokens, shape.channels)
-    return {
-        "prepare": (Prepare(generator), (*given, level)),
-        "sample": (Sample(generator, steps), (x, *prepared, *past.unbind())),
-        "write": (Write(generator), (x, x.clone(), *prepared, *past.unbind())),
+    return packing, {
+        "prepare": (Prepare(generator, packing), (_flat(condition), level)),
+        "sample": (Sample(generator, packing, steps), (x, packed, past)),
+        "write": (Write(generator, packing), (x, x.clone(), packed, past)),
         "decode": (Decode(codec, generator), (x,)),
     }

@@ -115,15 +115,15 @@ def tick_seconds(networks: Networks, steps: int, repeats: int = _REPEATS) -> flo
     x = torch.randn(1, tokens, shape.channels, generator=chance)
     past = torch.randn(
         2, config.depth, 1, config.heads, (config.window + config.sink) * tokens, head, generator=chance
-    ).unbind()  # fmt: skip
+    )  # fmt: skip
     levels, times = step_levels(steps), []
     every = torch.tensor((*levels, CONTEXT_LEVEL))
     for _ in range(3 + repeats):
         begun = time.perf_counter()
         prepared = network.prepare(condition, every)
-        made = finish(network.sampling(x, levels, prepared, (past[0], past[1])))
+        made = finish(network.sampling(x, levels, prepared, past))
         networks.decode(made)
-        network.write(made, x, prepared, (past[0], past[1]))
+        network.write(made, x, prepared, past)
         times.append(time.perf_counter() - begun)
     return statistics.median(times[3:])
 

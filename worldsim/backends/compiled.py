@@ -17,14 +17,15 @@ from worldsim.model.networks import Networks
 def build(codec: Codec, generator: Generator, steps: int) -> Networks:
     """Compile every part, at once rather than in the middle of play. Raises ConfigError where torch cannot."""
     made: dict[str, Call] = {}
-    for name, (module, example) in parts(codec, generator, steps).items():
+    packing, modules = parts(codec, generator, steps)
+    for name, (module, example) in modules.items():
         made[name] = _compiled(module)
         try:
             made[name](*example)
         except Exception as error:  # no compiler, an unknown processor: inductor has many ways to fail
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ConfigError(f"torch.compile does not work here ({reason}); play with --backend eager") from None
-    network = Accelerated(generator, made)
+    network = Accelerated(generator, packing, made)
     return Networks(codec, generator, network, lambda tokens: made["decode"](tokens)[0], "compile")
 
 

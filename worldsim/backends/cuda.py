@@ -34,11 +34,13 @@ def build(codec: Codec, generator: Generator, steps: int, graphs: bool = True) -
         name = "cuda bfloat16"
     if not graphs:
         return replace(eager(codec, generator), backend=name)
+    packing, modules = parts(codec, generator, steps)
     calls: dict[str, Call] = {
-        part: _captured(module, tuple(t.to("cuda") for t in example))
-        for part, (module, example) in parts(codec, generator, steps).items()
+        part: _captured(module, tuple(t.to("cuda") for t in example)) for part, (module, example) in modules.items()
     }
-    return Networks(codec, generator, Accelerated(generator, calls), lambda x: calls["decode"](x)[0], f"{name} graphs")
+    return Networks(
+        codec, generator, Accelerated(generator, packing, calls), lambda x: calls["decode"](x)[0], f"{name} graphs"
+    )
 
 
 def _captured(module: nn.Module, example: Example) -> Call:

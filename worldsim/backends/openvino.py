@@ -52,19 +52,20 @@ def build(codec: Codec, generator: Generator, steps: int, threads: int) -> Netwo
     }
     folder = cache_folder() / "openvino"
     mark = _mark(codec, generator, steps)
+    packing, modules = parts(codec, generator, steps)
     calls: dict[str, Call] = {}
     try:
         import openvino as ov
 
         core = ov.Core()
-        for name, (module, example) in parts(codec, generator, steps).items():
+        for name, (module, example) in modules.items():
             model = _converted(ov, folder / f"{mark}-{name}.xml", module, example)
             calls[name] = _call(ov, core.compile_model(model, "CPU", settings))
     except (ImportError, RuntimeError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"OpenVINO does not work here ({reason}); play with --backend eager") from None
     _forget_oldest(folder)
-    network = Accelerated(generator, calls)
+    network = Accelerated(generator, packing, calls)
     name = f"openvino {version('openvino')}"
     return Networks(codec, generator, network, lambda tokens: calls["decode"](tokens)[0], name)
 

@@ -79,6 +79,7 @@ class ConditionEncoder(nn.Module):
     position_waves: Tensor
     level_waves: Tensor
     turns: Tensor
+    space_frequencies: Tensor
 
     def __init__(
         self, width: int, actions: int, tokens: int, channels: int, grid: RayGrid, split: RotarySplit,
@@ -91,6 +92,7 @@ class ConditionEncoder(nn.Module):
         self.register_buffer("position_waves", octaves(16.0, 6), persistent=False)  # 16 m down to 0.5 m
         self.register_buffer("level_waves", math.pi * 2.0 ** torch.arange(-1, 6), persistent=False)
         self.register_buffer("turns", torch.tensor([1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0]), persistent=False)
+        self.register_buffer("space_frequencies", split.space_frequencies, persistent=False)
         place, direction = PLACE_WAVES, POSE_FEATURES - PLACE_WAVES
         self.level = Mlp(2 * 7, width, width)
         self.action = Mlp(actions, width, width)
@@ -108,7 +110,7 @@ class ConditionEncoder(nn.Module):
         """All that does not depend on the noise level: computed once a frame, used in every pass."""
         azimuth, elevation = self.grid(condition.look)
         turned = (azimuth, elevation) if self._world_angles else self.grid(torch.zeros_like(condition.look))
-        cos, sin = self._split.space_angles(*turned)
+        cos, sin = self._split.space_angles(turned[0], turned[1], self.space_frequencies)
         place = fourier(condition.position, self.position_waves)  # (F, 24)
         heading = fourier(condition.look, self.turns)
         posed = condition.posed[:, None]

@@ -14,13 +14,8 @@ from torch import Tensor
 
 from worldsim.model.layers import RotarySplit
 
-
-@dataclass(frozen=True)
-class FrameKeys:
-    """Keys and values of one committed frame: each (layers, B, heads, N, d), keys rotated in space, not in time."""
-
-    keys: Tensor
-    values: Tensor
+FrameKeys = Tensor
+"""Keys, rotated in space, not in time, and values of a committed frame: (2, layers, B, heads, N, d)."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +34,8 @@ class Context:
         """With `frame` as the newest; the oldest of the window is forgotten, the sink stays."""
         return Context(self.sink, (*self.window[1:], frame))
 
-    def assembled(self, split: RotarySplit) -> tuple[Tensor, Tensor]:
-        """Keys rotated by slot, and values: each (layers, B, heads, (1 + window) * N, d)."""
-        frames = (self.sink, *self.window)
-        keys = torch.stack([f.keys for f in frames], dim=3)  # (layers, B, heads, slots, N, d)
-        split.turn_slots_(keys)
-        return keys.flatten(3, 4), torch.cat([f.values for f in frames], dim=3)
+    def assembled(self, split: RotarySplit) -> Tensor:
+        """Keys rotated by slot, and values: (2, layers, B, heads, (1 + window) * N, d)."""
+        frames = torch.stack((self.sink, *self.window), dim=4)  # (2, layers, B, heads, slots, N, d)
+        split.turn_slots_(frames[0])
+        return frames.flatten(4, 5)

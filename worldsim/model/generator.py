@@ -60,8 +60,8 @@ class Shape:
     extent: Extent
 
 
-Past = tuple[Tensor, Tensor]
-"""An assembled context: keys rotated by slot, and values, each (layers, F, heads, M, d)."""
+Past = Tensor
+"""An assembled context: keys rotated by slot, and values, (2, layers, F, heads, M, d)."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,11 @@ class Prepared:
     position: Tensor
     embedded: Embedded
     modulated: Modulated
+
+    @property
+    def guess(self) -> Tensor:
+        """What the place memory expects to see (F, N, C)."""
+        return self.embedded.guess
 
     def by_level(self) -> list[Modulated]:
         """Modulated at each level."""
@@ -129,8 +134,8 @@ class Generator(nn.Module):
         position = condition.position
         if condition.moves is not None:
             step = self.odometry(condition.action, position, condition.look[:, 0])
-            low, high = (position.new_tensor(self.shape.extent[i : i + 2]) for i in (0, 3))
-            moved = torch.minimum(torch.maximum(position + step, low), high)
+            low, span = self.odometry.low, self.odometry.span
+            moved = torch.minimum(torch.maximum(position + step, low), low + span)
             position = torch.where(condition.moves[:, None] > 0, moved, position)
         embedded = self.condition.embed(replace(condition, position=position))
         vector, level = embedded.vector.repeat(len(level), 1), level.repeat_interleave(len(position))
@@ -163,7 +168,7 @@ class Generator(nn.Module):
         modulated = prepared.by_level()[-1]
         x = add_noise(latent, noise, modulated.level[:, None, None])
         _, keys, values = self._through(x, modulated, prepared.embedded, past, self.config.depth - 1)
-        return FrameKeys(torch.stack(keys), torch.stack(values))
+        return torch.stack([torch.stack(keys), torch.stack(values)])
 
     def _through(
         self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past | None, finished: int
@@ -181,7 +186,7 @@ class Generator(nn.Module):
             if past is None:
                 past_k, past_v = self._own_past(k), v.repeat(1, 1, 1 + self.config.window, 1)
             else:
-                past_k, past_v = past[0][i], past[1][i]
+                past_k, past_v = past[0, i], past[1, i]
             h = block.attend(h, modulation[i], q, torch.cat([past_k, k], dim=2), torch.cat([past_v, v], dim=2))
         return h, keys, values
 

@@ -61,22 +61,19 @@ class RotarySplit:
         self.elevation = head_width // 8
         self._slots: dict[int, tuple[Tensor, Tensor]] = {}
         self.rotated = 2 * (self.time + self.azimuth + self.elevation)
-        picks = torch.linspace(0, len(_HARMONICS) - 1, self.azimuth).round().long()
-        self.azimuth_frequencies = torch.tensor(_HARMONICS, dtype=torch.float32)[picks]
-        picks = torch.linspace(0, len(_HARMONICS) - 1, self.elevation).round().long()
-        self.elevation_frequencies = torch.tensor(_HARMONICS, dtype=torch.float32)[picks]
+        self.space_frequencies = torch.cat([_spread(self.azimuth), _spread(self.elevation)])
         # A slot apart turns the fastest pair by 1.5 rad, the slowest by 0.1: distinct over any window up to 32.
         self.time_frequencies = 1.5 * (0.1 / 1.5) ** (torch.arange(self.time) / max(self.time - 1, 1))
 
-    def space_angles(self, azimuth: Tensor, elevation: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosine and sine tables (..., N, pairs) for world angles of each token's ray, (..., N), in radians."""
-        angles = torch.cat(
-            [
-                azimuth.unsqueeze(-1) * self.azimuth_frequencies.to(azimuth.device),
-                elevation.unsqueeze(-1) * self.elevation_frequencies.to(elevation.device),
-            ],
-            dim=-1,
-        )
+    def space_angles(self, azimuth: Tensor, elevation: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosine and sine tables (..., N, pairs) for world angles of each token's ray, (..., N), in radians.
+
+        frequencies: `space_frequencies`, on the device of the angles.
+        """
+        shape = *azimuth.shape, 1
+        around = azimuth.reshape(shape).expand(*shape[:-1], self.azimuth)
+        up = elevation.reshape(shape).expand(*shape[:-1], self.elevation)
+        angles = torch.cat([around, up], dim=-1) * frequencies
         return angles.cos(), angles.sin()
 
     def slot_angles(self, slots: int) -> tuple[Tensor, Tensor]:
@@ -100,6 +97,12 @@ class RotarySplit:
     def rotate_time(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Rotate time pairs of x (..., d) by tables broadcastable to (..., time pairs)."""
         return rotate_pairs(x, cos, sin, 0)
+
+
+def _spread(count: int) -> Tensor:
+    """So many of the harmonics, lowest to highest."""
+    picks = torch.linspace(0, len(_HARMONICS) - 1, count).round().long()
+    return torch.tensor(_HARMONICS, dtype=torch.float32)[picks]
 
 
 def octaves(longest: float, count: int) -> Tensor:

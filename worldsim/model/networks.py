@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Generator as Paused
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -14,8 +14,19 @@ from worldsim.kernels.to_uint8 import to_uint8
 from worldsim.model.codec import Codec
 from worldsim.model.condition import Condition
 from worldsim.model.context import FrameKeys
-from worldsim.model.generator import Generator, GeneratorConfig, Past, Prepared, Shape
+from worldsim.model.generator import Generator, GeneratorConfig, Past, Shape
 from worldsim.model.layers import RotarySplit
+
+
+class Ready(Protocol):
+    """What a network has made of a frame's condition, for its own passes. Others may know of it where the player is,
+    (F, 2) in metres, and what the place memory expects to see there, (F, N, C)."""
+
+    @property
+    def position(self) -> Tensor: ...
+
+    @property
+    def guess(self) -> Tensor: ...
 
 
 class Network(Protocol):
@@ -25,13 +36,13 @@ class Network(Protocol):
     shape: Shape
     split: RotarySplit
 
-    def prepare(self, condition: Condition, level: Tensor) -> Prepared: ...
+    def prepare(self, condition: Condition, level: Tensor) -> Ready: ...
 
     def sampling(
-        self, noise: Tensor, levels: tuple[float, ...], prepared: Prepared, past: Past
+        self, noise: Tensor, levels: tuple[float, ...], prepared: Any, past: Past
     ) -> Paused[None, None, Tensor]: ...
 
-    def write(self, latent: Tensor, noise: Tensor, prepared: Prepared, past: Past | None) -> FrameKeys: ...
+    def write(self, latent: Tensor, noise: Tensor, prepared: Any, past: Past | None) -> FrameKeys: ...
 
 
 @dataclass(frozen=True)

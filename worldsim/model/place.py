@@ -58,8 +58,6 @@ class PlaceMemory(nn.Module):
     rays: Tensor
     distances: Tensor
     intervals: Tensor
-    low: Tensor
-    corner: Tensor
 
     def __init__(
         self, config: PlaceConfig, camera: Camera, extent: Extent, aspect: float, rows: int, columns: int,
@@ -70,20 +68,17 @@ class PlaceMemory(nn.Module):
         n, side = rows * columns, config.rays
         rays = token_rays(camera, aspect, rows * side, columns * side).reshape(rows, side, columns, side, 3)
         rays = rays.transpose(0, 2, 1, 3, 4).reshape(n * side**2, 3)
-        low, high = torch.tensor(extent[:3]), torch.tensor(extent[3:])
-        self._size, self._fine_size = (_cells(low, high, cell) for cell in (config.cell_m, config.fine_m))
-        reach = float((high - low)[:2].max())
+        self.coarse_cells, self.fine_cells = (_Cells(extent, cell) for cell in (config.cell_m, config.fine_m))
+        reach = max(extent[3] - extent[0], extent[4] - extent[1])
         distances = _NEAREST_M + (reach - _NEAREST_M) * torch.linspace(0, 1, config.samples) ** 1.5
         buffers = {
             "rays": torch.tensor(rays, dtype=torch.float32),
             "distances": distances,
             "intervals": torch.diff(distances, append=distances[-1:] + 1.0),
-            "low": low,
-            "corner": torch.tensor([[i // 4, i // 2 % 2, i % 2] for i in range(8)]),
         }
         for name, value in buffers.items():
             self.register_buffer(name, value, persistent=False)
-        cells, fine_cells = math.prod(self._size), math.prod(self._fine_size)
+        cells, fine_cells = math.prod(self.coarse_cells.size), math.prod(self.fine_cells.size)
         self.density = nn.Parameter(torch.full((cells, 1), -0.1))
         self.features = nn.Parameter(torch.randn(cells, config.features) * 0.01)
         self.fine = nn.Parameter(torch.randn(fine_cells, config.fine_features) * 0.003)
@@ -119,49 +114,26 @@ class PlaceMemory(nn.Module):
             distance = (share * self.distances).sum(-1, keepdim=True)
             on_the_way = eye[:, :, None] + direction[:, :, None] * self.distances[at][..., None]
             end = eye + direction * distance
-            coarse = self._read(self.features, on_the_way, kept, config.cell_m, self._size)
-            fine = self._read(self.fine, end[:, :, None], torch.ones_like(distance), config.fine_m, self._fine_size)
+            coarse = self._read(self.features, self.coarse_cells, on_the_way, kept)
+            fine = self._read(self.fine, self.fine_cells, end[:, :, None], torch.ones_like(distance))
         return torch.cat([GAIN * coarse, GAIN * fine, 0.3 * end, direction, 1 / (distance + 0.3)], dim=-1)
 
     def _density_at(self, points: Tensor) -> Tensor:
         """The density, interpolated at points (..., 3), in their order."""
         if torch.jit.is_tracing():  # the back ends that trace have no sampling of volumes
-            return self._interpolated(self.density[:, 0], points, self.config.cell_m, self._size)
-        span = points.new_tensor([(n - 1) * self.config.cell_m for n in self._size])
-        grid = (points - self.low) / span * 2 - 1
-        volume = self.density.view(1, 1, *self._size)
-        return F.grid_sample(volume, grid.flip(-1).view(1, 1, 1, -1, 3), align_corners=True, padding_mode="border")
+            return self.coarse_cells.interpolated(self.density[:, 0], points)
+        return self.coarse_cells.sampled(self.density, points)
 
-    def _read(self, table: Tensor, points: Tensor, share: Tensor, cell_m: float, size: Size) -> Tensor:
+    def _read(self, table: Tensor, cells: _Cells, points: Tensor, share: Tensor) -> Tensor:
         """Features (F, R, C) of a table of cells: interpolated at points (F, R, K, 3), summed by shares (F, R, K)."""
         if torch.jit.is_tracing():  # nor a fast sum of bags
-            return (self._interpolated(table, points, cell_m, size) * share[..., None]).sum(-2)
-        index, weight = self._corners(points, cell_m, size)
+            return (cells.interpolated(table, points) * share[..., None]).sum(-2)
+        index, weight = cells.corners(points)
         weight = weight * share[..., None]
         found = F.embedding_bag(
             index.flatten(0, 1).flatten(1), table, per_sample_weights=weight.flatten(0, 1).flatten(1), mode="sum"
         )
         return found.view(*points.shape[:2], -1)
-
-    def _interpolated(self, table: Tensor, points: Tensor, cell_m: float, size: Size) -> Tensor:
-        """What a table of cells (cells, ...) holds at points (..., 3): plane by plane, which is what such back ends do
-        best."""
-        strides = (size[1] * size[2], size[2], 1)
-        far, index = [], torch.zeros((), dtype=torch.long)
-        for axis, stride in enumerate(strides):
-            q = ((points[..., axis] - self.low[axis]) / cell_m).clamp(0, size[axis] - 1.001)
-            base = q.floor()
-            far.append((q - base).view(*q.shape, *[1] * (table.dim() - 1)))
-            index = index + base.long() * stride
-        near = [1 - f for f in far]
-
-        def between(offset: int, axis: int) -> Tensor:
-            if axis == 3:
-                return table[index + offset]
-            ahead = between(offset + strides[axis], axis + 1)
-            return between(offset, axis + 1) * near[axis] + ahead * far[axis]
-
-        return between(0, 0)
 
     def _directions(self, look: Tensor) -> Tensor:
         """World directions of all rays: (F, R, 3)."""
@@ -173,18 +145,60 @@ class PlaceMemory(nn.Module):
             [level * yaw.sin() + right * yaw.cos(), level * yaw.cos() - right * yaw.sin(), height], dim=-1
         )
 
-    def _corners(self, points: Tensor, cell_m: float, size: Size) -> tuple[Tensor, Tensor]:
-        """The eight cells around each point and their trilinear weights: each (..., 8)."""
-        most = points.new_tensor(size) - 1.001
-        q = torch.minimum(((points - self.low) / cell_m).clamp(min=0), most)
+
+class _Cells(nn.Module):
+    """A grid of cells over a box: where in a table (cells, ...) what lies around a point is found."""
+
+    low: Tensor
+    span: Tensor
+    most: Tensor
+    strides: Tensor
+    corner: Tensor
+
+    def __init__(self, extent: Extent, cell_m: float) -> None:
+        super().__init__()
+        low, high = torch.tensor(extent[:3]), torch.tensor(extent[3:])
+        self.size: Size = tuple((((high - low) / cell_m).ceil().int() + 1).tolist())  # type: ignore[assignment]
+        self._cell_m, self._strides = cell_m, (self.size[1] * self.size[2], self.size[2], 1)
+        buffers = {
+            "low": low,
+            "span": (torch.tensor(self.size) - 1) * cell_m,
+            "most": torch.tensor(self.size) - 1.001,
+            "strides": torch.tensor(self._strides),
+            "corner": torch.tensor([[i // 4, i // 2 % 2, i % 2] for i in range(8)]),
+        }
+        for name, value in buffers.items():
+            self.register_buffer(name, value, persistent=False)
+
+    def corners(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """The eight cells around each point (..., 3) and their trilinear weights: each (..., 8)."""
+        q = torch.minimum(((points - self.low) / self._cell_m).clamp(min=0), self.most)
         base = q.detach().floor()
         near = (1 - self.corner - (q - base)[..., None, :]).abs()  # (..., 8, 3): share of each corner along each axis
         weights = near[..., 0] * near[..., 1] * near[..., 2]
-        steps = self.corner.new_tensor([size[1] * size[2], size[2], 1])
-        return (base.long() * steps).sum(-1, keepdim=True) + (self.corner * steps).sum(-1), weights
+        return (base.long() * self.strides).sum(-1, keepdim=True) + (self.corner * self.strides).sum(-1), weights
 
+    def sampled(self, table: Tensor, points: Tensor) -> Tensor:
+        """What a table (cells, 1) holds at points (..., 3), in their order."""
+        grid = (points - self.low) / self.span * 2 - 1
+        volume = table.view(1, 1, *self.size)
+        return F.grid_sample(volume, grid.flip(-1).view(1, 1, 1, -1, 3), align_corners=True, padding_mode="border")
 
-def _cells(low: Tensor, high: Tensor, cell_m: float) -> Size:
-    """How many cells along each axis span a box."""
-    x, y, z = (((high - low) / cell_m).ceil().int() + 1).tolist()
-    return x, y, z
+    def interpolated(self, table: Tensor, points: Tensor) -> Tensor:
+        """What a table (cells, ...) holds at points (..., 3): plane by plane, which is what back ends that trace do
+        best."""
+        far, index = [], torch.zeros((), dtype=torch.long)
+        for axis, stride in enumerate(self._strides):
+            q = ((points[..., axis] - self.low[axis]) / self._cell_m).clamp(0, self.size[axis] - 1.001)
+            base = q.floor()
+            far.append((q - base).view(*q.shape, *[1] * (table.dim() - 1)))
+            index = index + base.long() * stride
+        near = [1 - f for f in far]
+
+        def between(offset: int, axis: int) -> Tensor:
+            if axis == 3:
+                return table[index + offset]
+            ahead = between(offset + self._strides[axis], axis + 1)
+            return between(offset, axis + 1) * near[axis] + ahead * far[axis]
+
+        return between(0, 0)

@@ -7,6 +7,8 @@ The loss is that of `forcing`, and its target is still the clean truth.
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,6 +16,7 @@ from torch import Tensor
 from worldsim.data.latents import Clips
 from worldsim.diffusion.schedule import CONTEXT_LEVEL, add_noise
 from worldsim.model.condition import Condition
+from worldsim.model.generator import Prepared
 from worldsim.rollout import Rollout
 from worldsim.train.forcing import ForcingStage
 
@@ -57,7 +60,7 @@ class ResamplingStage(ForcingStage):
         memory = None
         for i in range(1, count):
             condition = Condition(clips.action[:, i], clips.look[:, i], clips.position[:, i], posed)
-            prepared = rollout.prepare(condition)
+            prepared = cast(Prepared, rollout.prepare(condition))
             if memory is None:
                 memory = rollout.begin(frames[1], prepared, noise())
                 continue
