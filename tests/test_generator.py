@@ -63,29 +63,29 @@ def test_kept_context_equals_recomputation_of_the_whole_history(generator, clip)
     for row in range(B):
         prepared = [rollout.prepare(condition.repeat(torch.tensor([row * (1 + T) + i]))) for i in range(1 + T)]
         at = lambda i, row=row: (latents[row : row + 1, i], noise[row : row + 1, i])  # noqa: E731
-        sink = rollout.begin(at(0)[0], prepared[0], at(0)[1]).context.sink
+        sink = rollout.begin(at(0)[0], prepared[0], at(0)[1]).sink
         # The clip's first frame stands in for all before it, beside a sink from long ago.
-        memory = None
+        context = None
         for i in range(1, 1 + T):
             latent, committed = at(i)
-            if memory is None:
-                memory = _first_with_sink(rollout, latent, prepared[i], committed, sink)
+            if context is None:
+                context = _first_with_sink(rollout, latent, prepared[i], committed, sink)
             else:
-                made = rollout.next_frame(memory, prepared[i], fresh[row : row + 1, i - 2])
+                made = rollout.next_frame(context, prepared[i], fresh[row : row + 1, i - 2])
                 assert torch.allclose(made[0], whole[row, i - 2], atol=1e-5), f"frame {i}"
-                memory = rollout.commit(memory, latent, prepared[i], committed)
+                context = rollout.commit(context, latent, prepared[i], committed)
 
 
 def _first_with_sink(rollout, latent, prepared, noise, sink):
-    """The memory of a first frame under a given sink: its own keys fill the window. Fixed point by repetition, one
+    """The context of a first frame under a given sink: its own keys fill the window. Fixed point by repetition, one
     layer becoming right in each round."""
-    memory = rollout.begin(latent, prepared, noise)
+    context = rollout.begin(latent, prepared, noise)
     for _ in range(len(rollout.generator.blocks) + 1):
-        newest = memory.context.window[-1]
+        newest = context.window[-1]
         context = Context(sink, (newest,) * rollout.generator.config.window)
-        memory = rollout.commit(rollout.remember(context), latent, prepared, noise)
-    context = Context(sink, (memory.context.window[-1],) * rollout.generator.config.window)
-    return rollout.remember(context)
+        context = rollout.commit(context, latent, prepared, noise)
+    context = Context(sink, (context.window[-1],) * rollout.generator.config.window)
+    return context
 
 
 def test_a_full_turn_changes_nothing(generator):
@@ -98,8 +98,8 @@ def test_a_full_turn_changes_nothing(generator):
         def condition(yaw: float) -> Condition:
             return Condition(torch.zeros(1, 5), torch.tensor([[yaw, 0.1]]), torch.zeros(1, 2), torch.ones(1))
 
-        memory = rollout.begin(x, rollout.prepare(condition(0.3)), torch.zeros_like(x))
-        return rollout.next_frame(memory, rollout.prepare(condition(0.5 + 2 * math.pi * turns)), x)
+        context = rollout.begin(x, rollout.prepare(condition(0.3)), torch.zeros_like(x))
+        return rollout.next_frame(context, rollout.prepare(condition(0.5 + 2 * math.pi * turns)), x)
 
     assert torch.allclose(run(0), run(1), atol=1e-4)
 
@@ -116,8 +116,8 @@ def test_without_a_pose_only_relative_look_counts(generator):
                 torch.zeros(1, 5), torch.tensor([[yaw + offset, 0.0]]), torch.zeros(1, 2), torch.tensor([posed])
             )
 
-        memory = rollout.begin(x, rollout.prepare(condition(0.0)), torch.zeros_like(x))
-        return rollout.next_frame(memory, rollout.prepare(condition(0.2)), x)
+        context = rollout.begin(x, rollout.prepare(condition(0.0)), torch.zeros_like(x))
+        return rollout.next_frame(context, rollout.prepare(condition(0.2)), x)
 
     assert torch.allclose(run(0.0, 0.0), run(1.1, 0.0), atol=1e-4)
     assert not torch.allclose(run(0.0, 1.0), run(1.1, 1.0), atol=1e-3)
@@ -127,13 +127,13 @@ def test_context_keeps_its_sink_and_forgets_the_oldest(generator):
     torch.manual_seed(4)
     rollout = Rollout(generator, steps=1)
     prepared = rollout.prepare(Condition(torch.zeros(1, 5), torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1)))
-    memory = rollout.begin(torch.randn(1, 6, 4), prepared, torch.zeros(1, 6, 4))
-    sink = memory.context.sink
+    context = rollout.begin(torch.randn(1, 6, 4), prepared, torch.zeros(1, 6, 4))
+    sink = context.sink
     for _ in range(5):
-        memory = rollout.commit(memory, torch.randn(1, 6, 4), prepared, torch.zeros(1, 6, 4))
-        assert memory.context.sink is sink
-        assert len(memory.context.window) == generator.config.window
-    assert all(frame is not sink for frame in memory.context.window)
+        context = rollout.commit(context, torch.randn(1, 6, 4), prepared, torch.zeros(1, 6, 4))
+        assert context.sink is sink
+        assert len(context.window) == generator.config.window
+    assert all(frame is not sink for frame in context.window)
 
 
 def test_following_in_a_batch_equals_following_alone(generator):
@@ -155,5 +155,5 @@ class _NoNoise(Rollout):
     def __init__(self, rollout: Rollout) -> None:
         super().__init__(rollout.generator, len(rollout.levels), rollout.context_level)
 
-    def next_frame(self, memory, prepared, noise):
-        return super().next_frame(memory, prepared, torch.zeros_like(noise))
+    def next_frame(self, context, prepared, noise):
+        return super().next_frame(context, prepared, torch.zeros_like(noise))

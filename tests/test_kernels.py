@@ -95,9 +95,9 @@ def test_slot_attention_is_attention_over_the_assembled_context(head_width):
     split = RotarySplit(head_width)
     frames = torch.randn(4, 2, 1, 2, 3, 7, head_width)
     q, k, v = torch.randn(3, 2, 3, 7, head_width)
-    keys, values = Context(frames[0], tuple(frames[1:])).assembled(split).unbind()
+    cos, sin = split.slot_angles(4)
+    keys, values = Context(frames[0], tuple(frames[1:])).assembled(split, cos, sin)
     truth = attention(q, torch.cat([keys[0], k], dim=2), torch.cat([values[0], v], dim=2))
-    cos, sin = (t[:-1] for t in split.slot_angles(5))
     past = torch.cat([f[0, 0] for f in frames], dim=2), torch.cat([f[1, 0] for f in frames], dim=2)
     assert torch.allclose(slot_attention_reference(q, *past, k, v, cos, sin), truth, atol=1e-6)
     with pytest.raises(ValueError, match="4 slots of 7 tokens"):

@@ -334,13 +334,6 @@ def test_a_swap_where_little_past_is_left_replays_in_a_later_recording(make, oth
     assert replays(session, tmp_path / "a.jsonl")
 
 
-def test_kept_states_hold_no_assembled_context(make, some_actions):
-    session = make()
-    digests(session, some_actions)
-    kept = [p.state.put.memory for p in list(session._history._past)[:-2] if p.state is not None]
-    assert len(kept) >= 3 and all(memory._assembled is None for memory in kept)
-
-
 @pytest.fixture
 def straying(checkpoint_folder, tmp_path):
     """The small checkpoint, with a range of latents that no frame keeps to."""

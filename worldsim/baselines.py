@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from worldsim.model.context import Context
 from worldsim.model.networks import Ready
-from worldsim.rollout import Memory, Rollout
+from worldsim.rollout import Rollout
 
 CHANNELS, LEVELS, BLOCKS, PAST, CONDITION, EULER_STEPS = 64, 4, 2, 4, 256, 3
 
@@ -92,14 +93,14 @@ def diamond_frame(height: int, width: int) -> Callable[[], Tensor]:
     return make
 
 
-def uncached_frame(rollout: Rollout, prepared: Ready, memory: Memory, latent: Tensor) -> Callable[[], object]:
+def uncached_frame(rollout: Rollout, prepared: Ready, context: Context, latent: Tensor) -> Callable[[], object]:
     """What a generator without a cache does for each frame beyond what one with it does: a call that makes the keys of
     all the context's frames anew but for the newest, which are new in any case. Their conditions it may keep."""
     noise = torch.randn_like(latent)
 
     def make() -> object:
         for _ in range(rollout.generator.config.window):  # sink and window, less the newest
-            made = rollout.commit(memory, latent, prepared, noise)
+            made = rollout.commit(context, latent, prepared, noise)
         return made
 
     return make

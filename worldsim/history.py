@@ -75,9 +75,6 @@ class History:
         before = self.newest
         if before.tick % KEEP_EVERY and not before.began:
             before.state = None
-        if len(self._past) > 1 and self._past[-2].state is not None:
-            earlier = self._past[-2]  # its follower is settled, so nothing needs its assembled context any more
-            earlier.home.played.world.shed(earlier.state)
         self._past.append(past)
         far, unseen = self._back(NEAR_TICKS), self._back(SEEN_TICKS)
         if far is not None and far.tick % KEEP_EVERY_FAR and not far.began:

@@ -19,10 +19,11 @@ from worldsim.camera import Look, Pose
 from worldsim.localise import localise
 from worldsim.model.codec import Codec, to_tensor
 from worldsim.model.condition import Condition
+from worldsim.model.context import Context
 from worldsim.model.generator import Generator as Weights
 from worldsim.model.guard import LatentRange, distance
 from worldsim.model.networks import Networks, Ready, eager
-from worldsim.rollout import Memory, Rollout
+from worldsim.rollout import Rollout
 from worldsim.scene import Scene
 from worldsim.world import Frame, Moment, Spawn
 
@@ -31,12 +32,12 @@ _START = 1  # which noise: of the first picture, apart from that of ticks
 
 @dataclass
 class _Put:
-    """Memory that is computed once, when first needed: either the work still to do, or its result."""
+    """A context that is computed once, when first needed: either the work still to do, or its result."""
 
-    before: Memory | None
+    before: Context | None
     prepared: Ready | None
     noise: Tensor | None
-    memory: Memory | None = None
+    context: Context | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class NeuralWorld:
 
     def passes(self, state: NeuralState, action: Action) -> Generator[None, None, tuple[NeuralState, Frame]]:
         """Commit what is put off, denoise step by step, decode; pauses after each."""
-        memory = self._memory(state)
+        context = self._context(state)
         yield
         look = self._scene.camera.turn(
             state.look, self._space.degrees(action, "yaw"), self._space.degrees(action, "pitch")
@@ -129,26 +130,21 @@ class NeuralWorld:
         position = None if state.position is None else tuple(prepared.position[0].tolist())
         tick = state.tick + 1
         noise, written = self._noise(state.seed, tick)
-        x = yield from self._rollout.denoising(memory, prepared, noise)
+        x = yield from self._rollout.denoising(context, prepared, noise)
         expected = self._watched and position is not None
         surprise = float(distance(_array(x), _array(prepared.guess))[0]) if expected else None
-        made = NeuralState(state.seed, tick, look, position, action, x, _Put(memory, prepared, written), surprise)
+        made = NeuralState(state.seed, tick, look, position, action, x, _Put(context, prepared, written), surprise)
         return made, self.show(made)
 
     def settle(self, state: NeuralState) -> None:
         """Write the newest frame's keys and values now rather than at the start of the next tick."""
-        self._memory(state)
+        self._context(state)
 
     def strayed(self, state: NeuralState) -> bool:
         """Whether the newest latent's statistics have left the range of the training frames."""
         within = self._latent_range
         rows = self.generator.shape.rows
         return within is not None and not within.holds(_array(state.latent), rows, state.surprise)
-
-    def shed(self, state: NeuralState) -> None:
-        """Keep the context's frames, which neighbouring states share, but not their assembled copy."""
-        if state.put.memory is not None:
-            state.put.memory.shed()
 
     def enter(self, seed: int, moments: list[Moment]) -> NeuralState:
         """Re-encode the last frames and cache them afresh (LongLive's KV re-cache): the first fills the context."""
@@ -162,15 +158,15 @@ class NeuralWorld:
             frame = moment.frame
             prepared = self._rollout.prepare(self._condition(moment.action, frame.look, _place(frame)))
             latent = self._encode(frame.pixels)
-            put = _Put(self._memory(state), prepared, self._noise(seed, frame.tick)[1])
+            put = _Put(self._context(state), prepared, self._noise(seed, frame.tick)[1])
             state = NeuralState(seed, frame.tick, frame.look, _place(frame), moment.action, latent, put)
         return state
 
-    def ready(self, spawn: Spawn) -> tuple[Rollout, Ready, Memory, Tensor]:
+    def ready(self, spawn: Spawn) -> tuple[Rollout, Ready, Context, Tensor]:
         """The parts of a tick just before it is made, for measuring them."""
         state, _ = self.start(0, spawn)
         prepared = self._rollout.prepare(self._condition(self._space.idle, state.look, state.position))
-        return self._rollout, prepared, self._memory(state), state.latent
+        return self._rollout, prepared, self._context(state), state.latent
 
     def thin(self, state: NeuralState) -> ThinState:
         return ThinState(state.seed, state.tick, state.look, state.position, state.action, state.latent)
@@ -182,22 +178,22 @@ class NeuralWorld:
     def rebuild(self, before: NeuralState, thin: ThinState) -> NeuralState:
         """Commit the kept latent again, with the same code and noise."""
         prepared = self._rollout.prepare(self._condition(thin.action, thin.look, thin.position))
-        put = _Put(self._memory(before), prepared, self._noise(thin.seed, thin.tick)[1])
+        put = _Put(self._context(before), prepared, self._noise(thin.seed, thin.tick)[1])
         return NeuralState(thin.seed, thin.tick, thin.look, thin.position, thin.action, thin.latent, put)
 
     def _first(self, seed: int, tick: int, look: Look, position, action: Action, pixels: np.ndarray) -> NeuralState:
         latent = self._encode(pixels)
         prepared = self._rollout.prepare(self._condition(action, look, position))
-        memory = self._rollout.begin(latent, prepared, self._noise(seed, tick, _START)[0])
-        return NeuralState(seed, tick, look, position, action, latent, _Put(None, None, None, memory))
+        context = self._rollout.begin(latent, prepared, self._noise(seed, tick, _START)[0])
+        return NeuralState(seed, tick, look, position, action, latent, _Put(None, None, None, context))
 
-    def _memory(self, state: NeuralState) -> Memory:
+    def _context(self, state: NeuralState) -> Context:
         put = state.put
-        if put.memory is None:
+        if put.context is None:
             assert put.before is not None and put.prepared is not None and put.noise is not None
-            put.memory = self._rollout.commit(put.before, state.latent, put.prepared, put.noise)
+            put.context = self._rollout.commit(put.before, state.latent, put.prepared, put.noise)
             put.before = put.prepared = put.noise = None
-        return put.memory
+        return put.context
 
     def _condition(
         self, action: Action, look: Look, position: tuple[float, float] | None, moves: bool = False

@@ -15,29 +15,8 @@ from worldsim.diffusion.sampler import step_levels
 from worldsim.diffusion.schedule import CONTEXT_LEVEL
 from worldsim.model.condition import Condition
 from worldsim.model.context import Context
-from worldsim.model.layers import RotarySplit
 from worldsim.model.networks import Network, Ready
 from worldsim.world import finish
-
-
-class Memory:
-    """What a rollout keeps between frames: the context. Its assembled form is made when needed and may be let go."""
-
-    def __init__(self, context: Context, split: RotarySplit) -> None:
-        self.context = context
-        self._split = split
-        self._assembled: Tensor | None = None
-
-    @property
-    def assembled(self) -> Tensor:
-        """Keys rotated by slot, and values, for the next frame; see Context.assembled."""
-        if self._assembled is None:
-            self._assembled = self.context.assembled(self._split)
-        return self._assembled
-
-    def shed(self) -> None:
-        """Let go of what can be made again."""
-        self._assembled = None
 
 
 class Rollout:
@@ -57,14 +36,14 @@ class Rollout:
         return self.generator.prepare(condition, self._all_levels)
 
     @torch.no_grad()
-    def begin(self, latent: Tensor, prepared: Ready, noise: Tensor) -> Memory:
-        """Memory of a start picture (B, N, C): it fills every slot."""
+    def begin(self, latent: Tensor, prepared: Ready, noise: Tensor) -> Context:
+        """The context of a start picture (B, N, C): it fills every slot."""
         keys = self.generator.write(latent, noise, prepared, None)
-        return self.remember(Context.filled(keys, self.generator.config.window))
+        return Context.filled(keys, self.generator.config.window)
 
-    def denoising(self, memory: Memory, prepared: Ready, noise: Tensor) -> Paused[None, None, Tensor]:
+    def denoising(self, context: Context, prepared: Ready, noise: Tensor) -> Paused[None, None, Tensor]:
         """The clean latent (B, N, C) of the next frame, from pure noise; pauses in between, where a network can."""
-        work = self.generator.sampling(noise, self.levels, prepared, memory.assembled)
+        work = self.generator.sampling(noise, self.levels, prepared, context)
         while True:
             try:
                 with torch.no_grad():  # not across a pause: what runs there has its own
@@ -73,21 +52,15 @@ class Rollout:
                 return stop.value
             yield
 
-    def next_frame(self, memory: Memory, prepared: Ready, noise: Tensor) -> Tensor:
+    def next_frame(self, context: Context, prepared: Ready, noise: Tensor) -> Tensor:
         """The same without a pause."""
-        return finish(self.denoising(memory, prepared, noise))
+        return finish(self.denoising(context, prepared, noise))
 
     @torch.no_grad()
-    def commit(self, memory: Memory, latent: Tensor, prepared: Ready, noise: Tensor) -> Memory:
-        """Memory with a frame's latent (B, N, C) as the newest."""
-        keys = self.generator.write(latent, noise, prepared, memory.assembled)
-        return self.remember(memory.context.pushed(keys))
-
-    def remember(self, context: Context) -> Memory:
-        """A context, assembled for the next frame."""
-        memory = Memory(context, self.generator.split)
-        _ = memory.assembled  # in the slack of this tick rather than at the start of the next
-        return memory
+    def commit(self, context: Context, latent: Tensor, prepared: Ready, noise: Tensor) -> Context:
+        """The context with a frame's latent (B, N, C) as the newest."""
+        keys = self.generator.write(latent, noise, prepared, context)
+        return context.pushed(keys)
 
 
 @dataclass(frozen=True)
@@ -120,15 +93,15 @@ def follow(rollout: Rollout, course: Course, generator: torch.Generator) -> tupl
         return rollout.prepare(Condition(course.action[:, tick], course.look[:, tick], position, posed, moves))
 
     prepared = prepare(0, course.position[:, 0], None)
-    memory = rollout.begin(course.latents[:, 0], prepared, noise())
+    context = rollout.begin(course.latents[:, 0], prepared, noise())
     latents, positions = [], []
     for tick in range(1, course.action.shape[1]):
         if tick < known:
             prepared, latent = prepare(tick, course.position[:, tick], None), course.latents[:, tick]
         else:
             prepared = prepare(tick, prepared.position, posed)
-            latent = rollout.next_frame(memory, prepared, noise())
+            latent = rollout.next_frame(context, prepared, noise())
             latents.append(latent)
             positions.append(prepared.position)
-        memory = rollout.commit(memory, latent, prepared, noise())
+        context = rollout.commit(context, latent, prepared, noise())
     return torch.stack(latents, dim=1), torch.stack(positions, dim=1)

@@ -75,10 +75,6 @@ class World(Protocol):
         """Whether the newest picture is unlike anything the world was made from."""
         ...
 
-    def shed(self, state: State) -> None:
-        """Free what a state that is only kept can make again; its value does not change."""
-        ...
-
     def enter(self, seed: int, moments: list[Moment]) -> State:
         """The state of the last of these moments, made from pictures alone: for swapping worlds in mid-play."""
         ...

@@ -15,8 +15,8 @@ from worldsim.diffusion.sampler import step_levels
 from worldsim.diffusion.schedule import CONTEXT_LEVEL
 from worldsim.model.codec import Codec
 from worldsim.model.condition import Condition, Embedded
-from worldsim.model.context import FrameKeys
-from worldsim.model.generator import Generator, Modulated, Past, Prepared
+from worldsim.model.context import Context, FrameKeys
+from worldsim.model.generator import Generator, Modulated, Prepared
 from worldsim.model.networks import decode
 from worldsim.world import finish
 
@@ -78,17 +78,17 @@ class Accelerated:
         return Packed(self._calls["prepare"](_flat(condition), level)[0], self._packing)
 
     def sampling(
-        self, noise: Tensor, levels: tuple[float, ...], prepared: Packed, past: Past
+        self, noise: Tensor, levels: tuple[float, ...], prepared: Packed, context: Context
     ) -> Paused[None, None, Tensor]:
         """All passes in one call, then the only pause."""
-        made = self._calls["sample"](noise, prepared.tensor, past)[0]
+        made = self._calls["sample"](noise, prepared.tensor, *context.frames)[0]
         yield
         return made
 
-    def write(self, latent: Tensor, noise: Tensor, prepared: Packed, past: Past | None) -> FrameKeys:
-        if past is None:
+    def write(self, latent: Tensor, noise: Tensor, prepared: Packed, context: Context | None) -> FrameKeys:
+        if context is None:
             return self._generator.write(latent, noise, self._packing.unpack(prepared.tensor), None)
-        return self._calls["write"](latent, noise, prepared.tensor, past)[0]
+        return self._calls["write"](latent, noise, prepared.tensor, *context.frames)[0]
 
 
 def _flat(condition: Condition) -> Tensor:
@@ -111,26 +111,27 @@ class Prepare(nn.Module):
 
 
 class Sample(nn.Module):
-    """All passes of Generator.sampling over an assembled context."""
+    """All passes of Generator.sampling over the frames of a context."""
 
     def __init__(self, generator: Generator, packing: Packing, steps: int) -> None:
         super().__init__()
         self.generator, self._packing, self._levels = generator, packing, step_levels(steps)
 
-    def forward(self, noise: Tensor, packed: Tensor, past: Tensor) -> tuple[Tensor, ...]:
-        prepared = self._packing.unpack(packed)
-        return (finish(self.generator.sampling(noise, self._levels, prepared, past)),)
+    def forward(self, noise: Tensor, packed: Tensor, *frames: Tensor) -> tuple[Tensor, ...]:
+        prepared, context = self._packing.unpack(packed), Context(frames[0], frames[1:])
+        return (finish(self.generator.sampling(noise, self._levels, prepared, context)),)
 
 
 class Write(nn.Module):
-    """Generator.write over an assembled context."""
+    """Generator.write over the frames of a context."""
 
     def __init__(self, generator: Generator, packing: Packing) -> None:
         super().__init__()
         self.generator, self._packing = generator, packing
 
-    def forward(self, latent: Tensor, noise: Tensor, packed: Tensor, past: Tensor) -> tuple[Tensor, ...]:
-        return (self.generator.write(latent, noise, self._packing.unpack(packed), past),)
+    def forward(self, latent: Tensor, noise: Tensor, packed: Tensor, *frames: Tensor) -> tuple[Tensor, ...]:
+        prepared, context = self._packing.unpack(packed), Context(frames[0], frames[1:])
+        return (self.generator.write(latent, noise, prepared, context),)
 
 
 class Decode(nn.Module):
@@ -159,12 +160,12 @@ def parts(codec: Codec, generator: Generator, steps: int) -> tuple[Packing, dict
         prepared = generator.prepare(condition, level)
         packing = Packing(prepared)
         packed = packing.pack(prepared)
-        past = torch.randn(2, config.depth, 1, config.heads, (config.window + config.sink) * tokens, head)
-        past = past.to(next(generator.blocks.parameters()).dtype)
+        frames = torch.randn(config.sink + config.window, 2, config.depth, 1, config.heads, tokens, head)
+        frames = frames.to(next(generator.blocks.parameters()).dtype)
     x = torch.randn(1, tokens, shape.channels)
     return packing, {
         "prepare": (Prepare(generator, packing), (_flat(condition), level)),
-        "sample": (Sample(generator, packing, steps), (x, packed, past)),
-        "write": (Write(generator, packing), (x, x.clone(), packed, past)),
+        "sample": (Sample(generator, packing, steps), (x, packed, *frames)),
+        "write": (Write(generator, packing), (x, x.clone(), packed, *frames)),
         "decode": (Decode(codec, generator), (x,)),
     }

@@ -23,6 +23,7 @@ from worldsim.errors import ConfigError
 from worldsim.machine import BACKENDS, cache_folder, cores, numerics, play_threads, use_threads
 from worldsim.model.codec import Codec
 from worldsim.model.condition import Condition
+from worldsim.model.context import Context
 from worldsim.model.generator import Generator
 from worldsim.model.networks import Networks, eager
 from worldsim.world import finish
@@ -113,17 +114,16 @@ def tick_seconds(networks: Networks, steps: int, repeats: int = _REPEATS) -> flo
     condition = Condition(torch.zeros(1, shape.actions), *torch.ones(2, 1, 2), *torch.ones(2, 1))
     chance = torch.Generator().manual_seed(0)
     x = torch.randn(1, tokens, shape.channels, generator=chance)
-    past = torch.randn(
-        2, config.depth, 1, config.heads, (config.window + config.sink) * tokens, head, generator=chance
-    )  # fmt: skip
+    keys = torch.randn(2, config.depth, 1, config.heads, tokens, head, generator=chance)
+    context = Context.filled(keys, config.window)
     levels, times = step_levels(steps), []
     every = torch.tensor((*levels, CONTEXT_LEVEL))
     for _ in range(3 + repeats):
         begun = time.perf_counter()
         prepared = network.prepare(condition, every)
-        made = finish(network.sampling(x, levels, prepared, past))
+        made = finish(network.sampling(x, levels, prepared, context))
         networks.decode(made)
-        network.write(made, x, prepared, past)
+        network.write(made, x, prepared, context)
         times.append(time.perf_counter() - begun)
     return statistics.median(times[3:])
 

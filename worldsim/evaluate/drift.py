@@ -48,7 +48,6 @@ def drift(world: SourceWorld, dreamer: Dreamer, ticks: int, quiet: bool) -> tupl
         action = player.act(pose)
         before = frame.pixels
         state, frame = advance(dream, state, action)
-        dream.shed(state)
         pose = frame.pose or pose
         if tick % EVERY in (EVERY - 1, 0):  # two neighbours, for motion
             true = world.at(Pose(pose.x, pose.y, pose.look))[1].pixels

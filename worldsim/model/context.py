@@ -1,6 +1,6 @@
 """What the generator remembers: keys and values of past frames, and how they are laid out for a new one.
 
-A frame's keys and values are made once, when it is committed, and never changed. Each tick they are assembled in
+A frame's keys and values are made once, when it is committed, and never changed. For a new frame they are assembled in
 logical order, sink first, then oldest to newest, and rotated in time by their slot. Always full length: a start
 picture fills every slot.
 """
@@ -34,8 +34,13 @@ class Context:
         """With `frame` as the newest; the oldest of the window is forgotten, the sink stays."""
         return Context(self.sink, (*self.window[1:], frame))
 
-    def assembled(self, split: RotarySplit) -> Tensor:
-        """Keys rotated by slot, and values: (2, layers, B, heads, (1 + window) * N, d)."""
-        frames = torch.stack((self.sink, *self.window), dim=4)  # (2, layers, B, heads, slots, N, d)
-        split.turn_slots_(frames[0])
-        return frames.flatten(4, 5)
+    @property
+    def frames(self) -> tuple[FrameKeys, ...]:
+        """In logical order."""
+        return self.sink, *self.window
+
+    def assembled(self, split: RotarySplit, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys rotated by slot, with tables (slots, time pairs), and values: each (layers, B, heads, slots * N, d)."""
+        keys, values = torch.stack(self.frames, dim=4).unbind()  # (layers, B, heads, slots, N, d)
+        keys = split.rotate_time(keys, cos[:, None].to(keys.dtype), sin[:, None].to(keys.dtype))
+        return keys.flatten(3, 4), values.flatten(3, 4)

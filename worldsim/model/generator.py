@@ -19,7 +19,7 @@ from worldsim.diffusion.sampler import sampling
 from worldsim.diffusion.schedule import add_noise
 from worldsim.model.attention import MODULATIONS, Block
 from worldsim.model.condition import POSE_FEATURES, Condition, ConditionEncoder, Embedded, RayGrid
-from worldsim.model.context import FrameKeys
+from worldsim.model.context import Context, FrameKeys
 from worldsim.model.layers import RotarySplit
 from worldsim.model.odometry import Odometry
 from worldsim.model.place import Extent, PlaceConfig, PlaceMemory
@@ -60,8 +60,8 @@ class Shape:
     extent: Extent
 
 
-Past = Tensor
-"""An assembled context: keys rotated by slot, and values, (2, layers, F, heads, M, d)."""
+Past = tuple[Tensor, Tensor]
+"""An assembled context: keys rotated by slot, and values, each (layers, F, heads, M, d)."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,9 @@ class Prepared:
 class Generator(nn.Module):
     """x0-prediction on a rectified-flow path x_s = (1 - s) x0 + s e (see diffusion/schedule.py)."""
 
+    slot_cos: Tensor
+    slot_sin: Tensor
+
     def __init__(self, config: GeneratorConfig, shape: Shape) -> None:
         super().__init__()
         self.config, self.shape = config, shape
@@ -120,6 +123,8 @@ class Generator(nn.Module):
             Block(config.width, config.heads, config.hidden, self.split) for _ in range(config.depth)
         )
         self.token_out = nn.Linear(config.width, shape.channels)
+        for name, table in zip(("slot_cos", "slot_sin"), self.split.slot_angles(1 + config.window), strict=True):
+            self.register_buffer(name, table, persistent=False)
         self.odometry = Odometry(shape.actions, shape.step_m, shape.extent)
         for layer in (self.condition_modulation, self.condition_final, self.token_out):
             nn.init.zeros_(layer.weight)
@@ -148,26 +153,29 @@ class Generator(nn.Module):
         modulation = self.condition_modulation(vector).view(-1, self.config.depth, MODULATIONS, 1, width)
         return Modulated(level, modulation.transpose(0, 1), self.condition_final(vector).view(-1, 2, 1, width))
 
-    def denoise(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past | None) -> Tensor:
+    def denoise(self, x: Tensor, modulated: Modulated, embedded: Embedded, context: Context | None) -> Tensor:
         """One pass over new frames x (F, N, C) at the noise levels of `modulated`: the clean latents (F, N, C) it
-        believes in. past: an assembled context; None for a start picture, which is its own past."""
+        believes in. context: None for a start picture, which is its own past."""
+        return self._denoise(x, modulated, embedded, self._past(context))
+
+    def _denoise(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past | None) -> Tensor:
         h, _, _ = self._through(x, modulated, embedded, past, self.config.depth)
         return self._leave(h.float(), x, modulated.level, modulated.final, embedded)
 
     def sampling(
-        self, noise: Tensor, levels: tuple[float, ...], prepared: Prepared, past: Past
+        self, noise: Tensor, levels: tuple[float, ...], prepared: Prepared, context: Context
     ) -> Paused[None, None, Tensor]:
         """The clean latents (F, N, C) of new frames from pure noise, by a pass at each of the levels, pausing after
         each. `prepared` at the same levels."""
-        at = dict(zip(levels, prepared.by_level(), strict=False))
-        return sampling(noise, levels, lambda x, level: self.denoise(x, at[level], prepared.embedded, past))
+        at, past = dict(zip(levels, prepared.by_level(), strict=False)), self._past(context)
+        return sampling(noise, levels, lambda x, level: self._denoise(x, at[level], prepared.embedded, past))
 
-    def write(self, latent: Tensor, noise: Tensor, prepared: Prepared, past: Past | None) -> FrameKeys:
-        """The keys and values of finished frames (F, N, C), noised to the last of the levels; past as of `denoise`.
+    def write(self, latent: Tensor, noise: Tensor, prepared: Prepared, context: Context | None) -> FrameKeys:
+        """The keys and values of finished frames (F, N, C), noised to the last of the levels; context as of `denoise`.
         What the last block makes of its own nobody needs."""
         modulated = prepared.by_level()[-1]
         x = add_noise(latent, noise, modulated.level[:, None, None])
-        _, keys, values = self._through(x, modulated, prepared.embedded, past, self.config.depth - 1)
+        _, keys, values = self._through(x, modulated, prepared.embedded, self._past(context), self.config.depth - 1)
         return torch.stack([torch.stack(keys), torch.stack(values)])
 
     def _through(
@@ -186,7 +194,7 @@ class Generator(nn.Module):
             if past is None:
                 past_k, past_v = self._own_past(k), v.repeat(1, 1, 1 + self.config.window, 1)
             else:
-                past_k, past_v = past[0, i], past[1, i]
+                past_k, past_v = past[0][i], past[1][i]
             h = block.attend(h, modulation[i], q, torch.cat([past_k, k], dim=2), torch.cat([past_v, v], dim=2))
         return h, keys, values
 
@@ -242,6 +250,10 @@ class Generator(nn.Module):
         out = self.token_out(h * (1 + final[:, 0]) + final[:, 1])
         return guess + signal / variance * (x - (1 - s) * guess) + s * spread * variance.rsqrt() * out
 
+    def _past(self, context: Context | None) -> Past | None:
+        """A context as a new frame attends to it."""
+        return None if context is None else context.assembled(self.split, self.slot_cos, self.slot_sin)
+
     def _own_past(self, k: Tensor) -> Tensor:
         """A start picture's keys in every slot of its own context: (F, heads, (1 + window) * N, d)."""
         cos, sin = self._slot_tables(k)
@@ -249,8 +261,7 @@ class Generator(nn.Module):
 
     def _slot_tables(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Rotations of the past slots (1 + window, 1, pairs)."""
-        cos, sin = self.split.slot_angles(2 + self.config.window)
-        return cos[:-1, None].to(like), sin[:-1, None].to(like)
+        return self.slot_cos[:, None].to(like.dtype), self.slot_sin[:, None].to(like.dtype)
 
     def _gather(self, k: Tensor, v: Tensor, batch: int) -> tuple[Tensor, Tensor]:
         """Past keys, rotated by slot, and values of every frame of clips: k, v (B * count, heads, N, d), frame 0 of

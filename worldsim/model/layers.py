@@ -59,7 +59,6 @@ class RotarySplit:
         self.time = head_width // 8  # pairs
         self.azimuth = 3 * head_width // 16
         self.elevation = head_width // 8
-        self._slots: dict[int, tuple[Tensor, Tensor]] = {}
         self.rotated = 2 * (self.time + self.azimuth + self.elevation)
         self.space_frequencies = torch.cat([_spread(self.azimuth), _spread(self.elevation)])
         # A slot apart turns the fastest pair by 1.5 rad, the slowest by 0.1: distinct over any window up to 32.
@@ -77,22 +76,11 @@ class RotarySplit:
         return angles.cos(), angles.sin()
 
     def slot_angles(self, slots: int) -> tuple[Tensor, Tensor]:
-        """Cosine and sine tables (slots, time pairs); the newest frame is the last slot and stands at angle 0."""
-        position = torch.arange(slots, dtype=torch.float32) - (slots - 1)
+        """Cosine and sine tables (slots, time pairs) of past frames, oldest first; the new frame comes after them and
+        stands at angle 0."""
+        position = torch.arange(slots, dtype=torch.float32) - slots
         angles = position[:, None] * self.time_frequencies
         return angles.cos(), angles.sin()
-
-    def turn_slots_(self, keys: Tensor) -> None:
-        """Rotate keys (..., slots, N, d) of past frames in time, oldest first, where they are; the new frame's slot
-        comes after them."""
-        count = keys.shape[-3]
-        if count not in self._slots:
-            self._slots[count] = self.slot_angles(count + 1)
-        cos, sin = (t[:-1, None].to(keys) for t in self._slots[count])
-        a, b = keys[..., : self.time], keys[..., self.time : 2 * self.time]
-        turned = a * cos - b * sin, a * sin + b * cos
-        a.copy_(turned[0])
-        b.copy_(turned[1])
 
     def rotate_time(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Rotate time pairs of x (..., d) by tables broadcastable to (..., time pairs)."""

@@ -13,8 +13,8 @@ from torch import Tensor
 from worldsim.kernels.to_uint8 import to_uint8
 from worldsim.model.codec import Codec
 from worldsim.model.condition import Condition
-from worldsim.model.context import FrameKeys
-from worldsim.model.generator import Generator, GeneratorConfig, Past, Shape
+from worldsim.model.context import Context, FrameKeys
+from worldsim.model.generator import Generator, GeneratorConfig, Shape
 from worldsim.model.layers import RotarySplit
 
 
@@ -39,10 +39,10 @@ class Network(Protocol):
     def prepare(self, condition: Condition, level: Tensor) -> Ready: ...
 
     def sampling(
-        self, noise: Tensor, levels: tuple[float, ...], prepared: Any, past: Past
+        self, noise: Tensor, levels: tuple[float, ...], prepared: Any, context: Context
     ) -> Paused[None, None, Tensor]: ...
 
-    def write(self, latent: Tensor, noise: Tensor, prepared: Any, past: Past | None) -> FrameKeys: ...
+    def write(self, latent: Tensor, noise: Tensor, prepared: Any, context: Context | None) -> FrameKeys: ...
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,6 @@ class SourceWorld:
         """The truth never does."""
         return False
 
-    def shed(self, state: SourceState) -> None:
-        """There is nothing to free."""
-
     def enter(self, seed: int, moments: list[Moment]) -> SourceState:
         """Go on at the pose of the last moment, out of any wall a dream may have walked into."""
         frame = moments[-1].frame

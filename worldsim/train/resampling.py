@@ -57,17 +57,17 @@ class ResamplingStage(ForcingStage):
             return self._noise(clips.latents[:, 0], generator)
 
         frames = [clips.latents[:, 0], clips.latents[:, 1]]
-        memory = None
+        context = None
         for i in range(1, count):
             condition = Condition(clips.action[:, i], clips.look[:, i], clips.position[:, i], posed)
             prepared = cast(Prepared, rollout.prepare(condition))
-            if memory is None:
-                memory = rollout.begin(frames[1], prepared, noise())
+            if context is None:
+                context = rollout.begin(frames[1], prepared, noise())
                 continue
             x = add_noise(clips.latents[:, i], noise(), level[:, None, None])
             modulated = self.generator.modulate(prepared.embedded.vector, level)
-            made = self.generator.denoise(x, modulated, prepared.embedded, memory.assembled).float()
+            made = self.generator.denoise(x, modulated, prepared.embedded, context).float()
             frames.append(made)
             if i < count - 1:
-                memory = rollout.commit(memory, made, prepared, noise())
+                context = rollout.commit(context, made, prepared, noise())
         return torch.stack(frames, dim=1)
