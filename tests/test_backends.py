@@ -6,13 +6,17 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from worldsim import machine
+from worldsim.backends import accelerated, openvino
 from worldsim.backends import choice as choosing
-from worldsim.backends import openvino
 from worldsim.checkpoint import load_networks, open_checkpoint
 from worldsim.errors import ConfigError
 from worldsim.loader import find_spawn, note_for, open_played
@@ -114,6 +118,34 @@ def test_a_replay_adopts_the_back_end_and_is_identical(played, some_actions, tmp
     assert replay.session.played.numerics == played.numerics
     done = replay.run()
     assert done.identical and done.incomparable is None
+
+
+class HostTensors(TorchDispatchMode):
+    """Names the operations that touch a tensor on the CPU."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        tensors = [t for t in tree_leaves((args, kwargs, out)) if isinstance(t, torch.Tensor)]
+        if any(t.device.type == "cpu" for t in tensors):
+            self.found.append(str(func))
+        return out
+
+
+def test_what_a_cuda_graph_captures_touches_nothing_on_the_host(checkpoint_folder, monkeypatch):
+    """A copy from the host cannot be captured. Elsewhere is `meta` here, which knows shapes and devices, no numbers."""
+    monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())  # there is none for meta
+    codec, generator = (network.to("meta") for network in load_networks(open_checkpoint(str(checkpoint_folder))))
+    _, modules = accelerated.parts(codec, generator, steps=2)
+    assert set(modules) == {"prepare", "sample", "write", "decode"}
+    for name, (module, example) in modules.items():
+        with HostTensors() as host, torch.no_grad():
+            made = module(*example)
+        assert not host.found, name
+        assert all(t.device.type == "meta" for t in made)
 
 
 def test_the_fastest_is_chosen_once(checkpoint_folder, monkeypatch):

@@ -149,10 +149,11 @@ Example = tuple[Tensor, ...]
 
 
 def parts(codec: Codec, generator: Generator, steps: int) -> tuple[Packing, dict[str, tuple[nn.Module, Example]]]:
-    """What a back end has to run, by name: module, and inputs of the shapes that play has; how they pack."""
+    """What a back end has to run, by name: module, and inputs of the shapes that play has, where the generator is; how
+    they pack."""
     shape, config = generator.shape, generator.config
     tokens, head = shape.rows * shape.columns, config.width // config.heads
-    with torch.no_grad():
+    with torch.no_grad(), next(generator.parameters()).device:
         level = torch.tensor((*step_levels(steps), CONTEXT_LEVEL))
         condition = Condition(
             torch.zeros(1, shape.actions), torch.full((1, 2), 0.1), torch.ones(1, 2), *torch.ones(2, 1)
@@ -162,7 +163,7 @@ def parts(codec: Codec, generator: Generator, steps: int) -> tuple[Packing, dict
         packed = packing.pack(prepared)
         frames = torch.randn(config.sink + config.window, 2, config.depth, 1, config.heads, tokens, head)
         frames = frames.to(next(generator.blocks.parameters()).dtype)
-    x = torch.randn(1, tokens, shape.channels)
+        x = torch.randn(1, tokens, shape.channels)
     return packing, {
         "prepare": (Prepare(generator, packing), (_flat(condition), level)),
         "sample": (Sample(generator, packing, steps), (x, packed, *frames)),

@@ -35,9 +35,7 @@ def build(codec: Codec, generator: Generator, steps: int, graphs: bool = True) -
     if not graphs:
         return replace(eager(codec, generator), backend=name)
     packing, modules = parts(codec, generator, steps)
-    calls: dict[str, Call] = {
-        part: _captured(module, tuple(t.to("cuda") for t in example)) for part, (module, example) in modules.items()
-    }
+    calls: dict[str, Call] = {part: _captured(module, example) for part, (module, example) in modules.items()}
     return Networks(
         codec, generator, Accelerated(generator, packing, calls), lambda x: calls["decode"](x)[0], f"{name} graphs"
     )
