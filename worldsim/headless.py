@@ -21,13 +21,15 @@ def play_headless(
     realtime: bool,
     each: Callable[[Ticked], None] = lambda ticked: None,
 ) -> dict[str, Any]:
-    """Play `ticks` ticks. realtime: at the scene's tick rate, drafting in the slack; else as fast as it goes.
+    """Play `ticks` ticks. realtime: at the scene's tick rate, drafting in the slack; else as fast as it goes. each:
+    called after every tick, in a time that does not count.
 
     Returns measurements: fps of the whole run, tick times, late ticks, drafts, digests; how much slower the last
-    hundred ticks were than the second hundred, and the process's memory after 1 000 and 2 000 ticks and at the end.
+    hundred ticks were than the second hundred, and the last third than the first; the process's memory after 1 000 and
+    2 000 ticks and at the end.
     """
     period = 1 / session.scene.tick_hz
-    times, digests, late = [], [], 0
+    times, digests, late, aside = [], [], 0, 0.0
     memory: dict[str, float] = {}
     begun = time.perf_counter()
     due = begun
@@ -50,10 +52,12 @@ def play_headless(
         ticked = session.advance(next(actions))
         times.append(ticked.seconds)
         digests.append(ticked.digest)
+        called = time.perf_counter()
         each(ticked)
+        aside += time.perf_counter() - called
         if len(times) in (min(1_000, ticks), 2_000):  # by the second, all that is kept for rewinding is there
             memory["rss_mb_1000" if len(times) < 2_000 else "rss_mb_2000"] = rss_mb()
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - begun - aside
     return {
         "ticks": ticks,
         "seconds": round(seconds, 3),
@@ -61,6 +65,7 @@ def play_headless(
         "tick_ms": percentiles(times),
         "late": late,
         "late_over_early": late_over_early(times),
+        "last_over_first_third": third_over_third(times),
         **memory,
         "rss_mb_end": rss_mb(),
         "draft": session.drafts.figures(),
@@ -73,6 +78,13 @@ def late_over_early(seconds: list[float]) -> float | None:
     if len(seconds) < 300:
         return None
     return round(float(np.median(seconds[-100:]) / np.median(seconds[100:200])), 3)
+
+
+def third_over_third(seconds: list[float]) -> float | None:
+    """Median time of the last third of ticks over that of the first: a trend, where other work on the machine disturbs
+    any hundred of them. None for runs under 300."""
+    third = len(seconds) // 3
+    return None if third < 100 else round(float(np.median(seconds[-third:]) / np.median(seconds[:third])), 3)
 
 
 def rss_mb() -> float:
