@@ -85,7 +85,7 @@ class Hud:
         p50, p99 = _percentiles(status.tick_ms)
         latency, _ = _percentiles(status.latency_ms)
         cells = [
-            (f"{status.fps():.1f}", "fps"), (f"{p50:.0f} / {p99:.0f} ms", "tick p50 / p99"),
+            (f"{status.fps():.1f}", "fps"), (f"{p50:.{int(p50 < 10)}f} / {p99:.0f} ms", "tick p50 / p99"),
             (f"{latency:.0f} ms", "input to display"), (hit, "drafts hit"), (f"{status.late}", "late"),
             (f"{status.hit_ms:.1f} / {status.plain_ms:.0f} ms", "drafted / not"),
         ]  # fmt: skip
