@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from worldsim.backends import choice as choosing
 from worldsim.checkpoint import load_networks, open_checkpoint
 from worldsim.errors import ConfigError
 from worldsim.loader import find_spawn, note_for, open_played
+from worldsim.model.networks import Networks
+from worldsim.neural_world import NeuralWorld
 from worldsim.replay import Replay
 from worldsim.session import Session, SessionSettings
 from worldsim.trace import read_trace
@@ -120,6 +123,70 @@ def test_a_replay_adopts_the_back_end_and_is_identical(played, some_actions, tmp
     assert done.identical and done.incomparable is None
 
 
+BRANCHES = 3
+
+
+@pytest.fixture
+def played_plain(checkpoint_folder):
+    return open_played(str(checkpoint_folder), threads=1, backend="eager")
+
+
+@pytest.fixture
+def in_company(played_plain):
+    """Makes worlds that make three frames in one go, as a GPU would; here row by row, and if told so, with a trace of
+    its company in every row."""
+
+    def make(trace: float = 0.0):
+        world = played_plain.world
+        packing, modules = accelerated.parts(world.codec, world.generator, world.steps, BRANCHES)
+
+        def call(name, module):
+            shared = {"prepare": 1, "sample": 2, "decode": 1, "write": 0}[name]  # from which input on
+
+            @torch.no_grad()
+            def run(*inputs):
+                if not shared:
+                    return module(*inputs)
+                assert all(len(t) == BRANCHES for t in inputs[:shared])
+                rows = [module(*(t[i : i + 1] for t in inputs[:shared]), *inputs[shared:])[0] for i in range(BRANCHES)]
+                made = torch.cat(rows)
+                return (made + trace * made.mean() if trace and name != "decode" else made,)
+
+            return run
+
+        calls = {name: call(name, module) for name, (module, _) in modules.items()}
+        network = accelerated.Accelerated(world.generator, packing, calls, BRANCHES)
+        networks = Networks(world.codec, world.generator, network, network.decode, "in company", BRANCHES)
+        return networks, NeuralWorld(world.scene, networks, world.steps, 0.1)
+
+    return make
+
+
+def test_a_frame_made_in_company_is_told_from_one_that_is_not_alike(in_company):
+    assert accelerated.alike_in_company(in_company()[0], steps=2)
+    assert not accelerated.alike_in_company(in_company(1e-3)[0], steps=2)
+
+
+def test_several_branches_are_drafted_in_one_go_and_one_is_taken(in_company, played_plain, some_actions, monkeypatch):
+    _, world = in_company()
+    goes = []
+    real = world.passes
+    monkeypatch.setattr(world, "passes", lambda state, actions: goes.append(len(actions)) or real(state, actions))
+    several = replace(played_plain, world=world)
+
+    def draft(session):
+        session.slack(lambda: float("inf"))
+
+    _, plain = frames(played_plain, some_actions)
+    session, drafted = frames(several, some_actions, "6", draft)
+    assert [t.digest for t in drafted] == [t.digest for t in plain]
+    assert max(goes) == BRANCHES and session.drafts.accepted and session.drafts.discarded
+    for depth, longest in (("1", 1), ("2", 2)):  # as many as asked for, no more
+        goes.clear()
+        assert [t.digest for t in frames(several, some_actions[:20], depth, draft)[1]] == [t.digest for t in plain[:20]]
+        assert max(goes) <= longest
+
+
 class HostTensors(TorchDispatchMode):
     """Names the operations that touch a tensor on the CPU."""
 
@@ -139,13 +206,14 @@ def test_what_a_cuda_graph_captures_touches_nothing_on_the_host(checkpoint_folde
     """A copy from the host cannot be captured. Elsewhere is `meta` here, which knows shapes and devices, no numbers."""
     monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())  # there is none for meta
     codec, generator = (network.to("meta") for network in load_networks(open_checkpoint(str(checkpoint_folder))))
-    _, modules = accelerated.parts(codec, generator, steps=2)
+    _, modules = accelerated.parts(codec, generator, steps=2, branches=3)
     assert set(modules) == {"prepare", "sample", "write", "decode"}
     for name, (module, example) in modules.items():
         with HostTensors() as host, torch.no_grad():
             made = module(*example)
         assert not host.found, name
         assert all(t.device.type == "meta" for t in made)
+        assert [len(t) for t in made] == [2 if name == "write" else 3]
 
 
 def test_the_fastest_is_chosen_once(checkpoint_folder, monkeypatch):

@@ -109,9 +109,9 @@ class Drafts:
         for path, action, probability in self._wanted(self._depth.limit):
             if probability < _LEAST:
                 continue
-            if len(self) >= _MOST or not self._pace.fits(left_s()):
+            if len(self) >= _MOST * world.branches or not self._pace.fits(left_s()):
                 return
-            if not self._make(world, now, path, action, probability, left_s):
+            if not self._make(world, now, path, self._together(world, path, action, probability), left_s):
                 return
 
     def fill_to(self, world: World, now: State, most: int) -> None:
@@ -119,7 +119,21 @@ class Drafts:
         for path, action, probability in self._wanted(most):
             if len(self) >= most:
                 return
-            self._make(world, now, path, action, probability, lambda: float("inf"))
+            together = self._together(world, path, action, probability)[: most - len(self)]
+            self._make(world, now, path, together, lambda: float("inf"))
+
+    def _together(
+        self, world: World, path: tuple[Draft, ...], action: Action, probability: float
+    ) -> list[tuple[Action, float]]:
+        """The draft wanted most, and as many of those beside it as the world makes in one go."""
+        together = [(action, probability)]
+        if world.branches > 1:
+            known = {action, *(d.action for d in (path[-1].below if path else self._below))}
+            before = path[-1].probability if path else 1.0
+            for other, chance in self.predictor.candidates(_BRANCHES, tuple(d.action for d in path)):
+                if other not in known and before * chance >= _LEAST:
+                    together.append((other, before * chance))
+        return together[: world.branches]
 
     def _wanted(self, deepest: int) -> Iterator[tuple[tuple[Draft, ...], Action, float]]:
         """What is not yet drafted, the most worthwhile first: the drafts that lead there, action, probability."""
@@ -148,12 +162,12 @@ class Drafts:
                     look_below((*path, draft))
 
     def _make(
-        self, world: World, now: State, path: tuple[Draft, ...], action: Action, probability: float,
+        self, world: World, now: State, path: tuple[Draft, ...], together: list[tuple[Action, float]],
         left_s: Callable[[], float],
     ) -> bool:  # fmt: skip
-        """Add one draft. False if it was given up between passes for want of time."""
+        """Add drafts for actions and their probabilities. False if given up between passes for want of time."""
         begun = time.perf_counter()
-        work = world.passes(path[-1].state if path else now, action)
+        work = world.passes(path[-1].state if path else now, [action for action, _ in together])
         try:
             while True:
                 next(work)
@@ -162,9 +176,11 @@ class Drafts:
                     self.count.wasted_s += time.perf_counter() - begun
                     return False
         except StopIteration as stop:
-            state, frame = stop.value
+            made = stop.value
         spent = time.perf_counter() - begun
-        (path[-1].below if path else self._below).append(Draft(action, probability, state, frame, spent))
+        for (action, probability), (state, frame) in zip(together, made, strict=True):
+            draft = Draft(action, probability, state, frame, spent / len(together))
+            (path[-1].below if path else self._below).append(draft)
         self._pace.observe(spent)
         return True
 

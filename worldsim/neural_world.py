@@ -7,7 +7,7 @@ same state and action give the same frame, whether drafted, replayed or played.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -119,22 +119,33 @@ class NeuralWorld:
             self._found = {key: localise(self.generator, self._encode(pixels), self._bounds)}
         return self._found[key]
 
-    def passes(self, state: NeuralState, action: Action) -> Generator[None, None, tuple[NeuralState, Frame]]:
-        """Commit what is put off, denoise step by step, decode; pauses after each."""
+    @property
+    def branches(self) -> int:
+        return self._networks.branches
+
+    def passes(
+        self, state: NeuralState, actions: Sequence[Action]
+    ) -> Generator[None, None, list[tuple[NeuralState, Frame]]]:
+        """Commit what is put off, denoise, decode; pauses after each and where the network can."""
         context = self._context(state)
         yield
-        look = self._scene.camera.turn(
-            state.look, self._space.degrees(action, "yaw"), self._space.degrees(action, "pitch")
-        )
-        prepared = self._rollout.prepare(self._condition(action, look, state.position, moves=True))
-        position = None if state.position is None else tuple(prepared.position[0].tolist())
+        looks = [self._turned(state.look, action) for action in actions]
+        every = [self._row(action, look, state.position, True) for action, look in zip(actions, looks, strict=True)]
+        prepared = self._rollout.prepare(self._condition(every))
+        positions = [None if state.position is None else (x, y) for x, y in prepared.position.tolist()]
         tick = state.tick + 1
         noise, written = self._noise(state.seed, tick)
-        x = yield from self._rollout.denoising(context, prepared, noise)
-        expected = self._watched and position is not None
-        surprise = float(distance(_array(x), _array(prepared.guess))[0]) if expected else None
-        made = NeuralState(state.seed, tick, look, position, action, x, _Put(context, prepared, written), surprise)
-        return made, self.show(made)
+        x = yield from self._rollout.denoising(context, prepared, noise.expand(len(actions), -1, -1))
+        expected = self._watched and state.position is not None
+        surprise = distance(_array(x), _array(prepared.guess)) if expected else None
+        pixels = self._networks.decode(x).cpu().numpy()
+        made = []
+        for i, (action, look, position) in enumerate(zip(actions, looks, positions, strict=True)):
+            put = _Put(context, prepared.row(i), written)
+            far = None if surprise is None else float(surprise[i])
+            after = NeuralState(state.seed, tick, look, position, action, x[i : i + 1], put, far)
+            made.append((after, _framed(pixels[i], after)))
+        return made
 
     def settle(self, state: NeuralState) -> None:
         """Write the newest frame's keys and values now rather than at the start of the next tick."""
@@ -156,7 +167,7 @@ class NeuralWorld:
         )
         for moment in rest:
             frame = moment.frame
-            prepared = self._rollout.prepare(self._condition(moment.action, frame.look, _place(frame)))
+            prepared = self._rollout.prepare(self._condition([self._row(moment.action, frame.look, _place(frame))]))
             latent = self._encode(frame.pixels)
             put = _Put(self._context(state), prepared, self._noise(seed, frame.tick)[1])
             state = NeuralState(seed, frame.tick, frame.look, _place(frame), moment.action, latent, put)
@@ -165,25 +176,24 @@ class NeuralWorld:
     def ready(self, spawn: Spawn) -> tuple[Rollout, Ready, Context, Tensor]:
         """The parts of a tick just before it is made, for measuring them."""
         state, _ = self.start(0, spawn)
-        prepared = self._rollout.prepare(self._condition(self._space.idle, state.look, state.position))
+        prepared = self._rollout.prepare(self._condition([self._row(self._space.idle, state.look, state.position)]))
         return self._rollout, prepared, self._context(state), state.latent
 
     def thin(self, state: NeuralState) -> ThinState:
         return ThinState(state.seed, state.tick, state.look, state.position, state.action, state.latent)
 
     def show(self, thin: ThinState) -> Frame:
-        pose = None if thin.position is None else Pose(*thin.position, thin.look)
-        return Frame(self._networks.decode(thin.latent).cpu().numpy(), thin.tick, thin.look, pose)
+        return _framed(self._networks.decode(thin.latent)[0].cpu().numpy(), thin)
 
     def rebuild(self, before: NeuralState, thin: ThinState) -> NeuralState:
         """Commit the kept latent again, with the same code and noise."""
-        prepared = self._rollout.prepare(self._condition(thin.action, thin.look, thin.position))
+        prepared = self._rollout.prepare(self._condition([self._row(thin.action, thin.look, thin.position)]))
         put = _Put(self._context(before), prepared, self._noise(thin.seed, thin.tick)[1])
         return NeuralState(thin.seed, thin.tick, thin.look, thin.position, thin.action, thin.latent, put)
 
     def _first(self, seed: int, tick: int, look: Look, position, action: Action, pixels: np.ndarray) -> NeuralState:
         latent = self._encode(pixels)
-        prepared = self._rollout.prepare(self._condition(action, look, position))
+        prepared = self._rollout.prepare(self._condition([self._row(action, look, position)]))
         context = self._rollout.begin(latent, prepared, self._noise(seed, tick, _START)[0])
         return NeuralState(seed, tick, look, position, action, latent, _Put(None, None, None, context))
 
@@ -195,18 +205,21 @@ class NeuralWorld:
             put.before = put.prepared = put.noise = None
         return put.context
 
-    def _condition(
-        self, action: Action, look: Look, position: tuple[float, float] | None, moves: bool = False
-    ) -> Condition:
-        """moves: the position is still that before the action."""
-        angles = [math.radians(look.yaw_deg % 360.0), math.radians(look.pitch_deg)]
-        return Condition(
-            self._tensor([self._space.scaled(action)]), self._tensor([angles]), self._tensor([position or (0.0, 0.0)]),
-            self._tensor([0.0 if position is None else 1.0]), self._tensor([float(moves)]),
-        )  # fmt: skip
+    def _turned(self, look: Look, action: Action) -> Look:
+        space = self._space
+        return self._scene.camera.turn(look, space.degrees(action, "yaw"), space.degrees(action, "pitch"))
 
-    def _tensor(self, values: list) -> Tensor:
-        return torch.tensor(values, device=self._device)
+    def _row(
+        self, action: Action, look: Look, position: tuple[float, float] | None, moves: bool = False
+    ) -> list[float]:
+        """A frame's condition as numbers, see `_condition`. moves: the position is still that before the action."""
+        angles = math.radians(look.yaw_deg % 360.0), math.radians(look.pitch_deg)
+        known, scaled = float(position is not None), self._space.scaled(action)
+        return [*angles, *(position or (0.0, 0.0)), known, float(moves), *scaled]
+
+    def _condition(self, rows: list[list[float]]) -> Condition:
+        t = torch.tensor(rows, device=self._device)
+        return Condition(t[:, 6:], t[:, :2], t[:, 2:4], t[:, 4], t[:, 5])
 
     def _noise(self, seed: int, tick: int, use: int = 0) -> Tensor:
         """Standard normal (2, 1, N, C), what a frame is dreamed from and what its commit adds: a function of the
@@ -220,6 +233,12 @@ class NeuralWorld:
     def _encode(self, pixels: np.ndarray) -> Tensor:
         frames = to_tensor(pixels[None].copy()).to(self._device).contiguous(memory_format=torch.channels_last)
         return self._networks.codec.encode(frames).flatten(2).transpose(1, 2)
+
+
+def _framed(pixels: np.ndarray, state: ThinState) -> Frame:
+    """A state's frame."""
+    pose = None if state.position is None else Pose(*state.position, state.look)
+    return Frame(pixels, state.tick, state.look, pose)
 
 
 def _array(latent: Tensor) -> np.ndarray:

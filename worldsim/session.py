@@ -351,14 +351,14 @@ class Session:
     def _make(self, action: Action) -> tuple[State, Frame]:
         """The next state and frame, pass by pass: what comes before the first is the commit put off, what comes after
         the last is decoding."""
-        work, part = self.played.world.passes(self._history.state, action), "commit"
+        work, part = self.played.world.passes(self._history.state, [action]), "commit"
         while True:
             begun = time.perf_counter()
             try:
                 next(work)
             except StopIteration as stop:
                 self.spent.add("decode", time.perf_counter() - begun)
-                return stop.value
+                return stop.value[0]
             self.spent.add(part, time.perf_counter() - begun)
             part = "denoise"
 

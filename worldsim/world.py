@@ -6,7 +6,7 @@ assignment, and a branch is a kept state.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -63,8 +63,14 @@ class World(Protocol):
         """The state and picture of tick 0. seed: of all randomness of the session."""
         ...
 
-    def passes(self, state: State, action: Action) -> Generator[None, None, tuple[State, Frame]]:
-        """Make the next state and picture, pausing between passes so that a draft can be given up."""
+    @property
+    def branches(self) -> int:
+        """How many actions `passes` takes at most."""
+        ...
+
+    def passes(self, state: State, actions: Sequence[Action]) -> Generator[None, None, list[tuple[State, Frame]]]:
+        """Make the next state and picture for each of these actions, pausing between passes so that a draft can be
+        given up."""
         ...
 
     def settle(self, state: State) -> None:
@@ -94,7 +100,7 @@ class World(Protocol):
 
 def advance(world: World, state: State, action: Action) -> tuple[State, Frame]:
     """The next state and its picture."""
-    return finish(world.passes(state, action))
+    return finish(world.passes(state, [action]))[0]
 
 
 def finish(work: Generator[None, None, T]) -> T:

@@ -26,7 +26,7 @@ def build(codec: Codec, generator: Generator, steps: int) -> Networks:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ConfigError(f"torch.compile does not work here ({reason}); play with --backend eager") from None
     network = Accelerated(generator, packing, made)
-    return Networks(codec, generator, network, lambda tokens: made["decode"](tokens)[0], "compile")
+    return Networks(codec, generator, network, network.decode, "compile")
 
 
 def _compiled(module: nn.Module) -> Call:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from worldsim.backends.accelerated import Accelerated, Call, Example, parts
+from worldsim.backends.accelerated import Accelerated, Call, Example, alike_in_company, parts
 from worldsim.errors import ConfigError
 from worldsim.model.codec import Codec
 from worldsim.model.generator import Generator
@@ -20,6 +20,7 @@ from worldsim.model.networks import Networks, eager
 from worldsim.model.sizes import WIDE
 
 _WARM_UP = 3
+_BRANCHES = 4  # frames made in one go, of a generator too narrow to fill a GPU with one
 
 
 def build(codec: Codec, generator: Generator, steps: int, graphs: bool = True) -> Networks:
@@ -34,11 +35,19 @@ def build(codec: Codec, generator: Generator, steps: int, graphs: bool = True) -
         name = "cuda bfloat16"
     if not graphs:
         return replace(eager(codec, generator), backend=name)
-    packing, modules = parts(codec, generator, steps)
+    branches = 1 if generator.config.width >= WIDE else _BRANCHES  # one frame of a wide one fills a GPU
+    networks = _graphs(codec, generator, steps, name, branches)
+    if branches > 1 and not alike_in_company(networks, steps):
+        return _graphs(codec, generator, steps, name, 1)
+    return networks
+
+
+def _graphs(codec: Codec, generator: Generator, steps: int, name: str, branches: int) -> Networks:
+    packing, modules = parts(codec, generator, steps, branches)
     calls: dict[str, Call] = {part: _captured(module, example) for part, (module, example) in modules.items()}
-    return Networks(
-        codec, generator, Accelerated(generator, packing, calls), lambda x: calls["decode"](x)[0], f"{name} graphs"
-    )
+    network = Accelerated(generator, packing, calls, branches)
+    several = f" of {branches}" if branches > 1 else ""
+    return Networks(codec, generator, network, network.decode, f"{name} graphs{several}", branches)
 
 
 def _captured(module: nn.Module, example: Example) -> Call:

@@ -67,7 +67,7 @@ def build(codec: Codec, generator: Generator, steps: int, threads: int) -> Netwo
     _forget_oldest(folder)
     network = Accelerated(generator, packing, calls)
     name = f"openvino {version('openvino')}"
-    return Networks(codec, generator, network, lambda tokens: calls["decode"](tokens)[0], name)
+    return Networks(codec, generator, network, network.decode, name)
 
 
 def _converted(ov: Any, path: Path, module: nn.Module, example: Example) -> Any:

@@ -313,14 +313,14 @@ def _parts(world: Any, spawn: Any, device: str, repeats: int) -> dict[str, float
     times: dict[str, list[float]] = {"denoise_ms": [], "commit_ms": [], "decode_ms": []}
     for _ in range(repeats):
         begun = time.perf_counter()
-        work, after = world.passes(state, idle), None
+        work, after = world.passes(state, [idle]), None
         while after is None:
             try:
                 next(work)
                 _synchronise(device)
                 denoised = time.perf_counter()  # the last pause comes before decoding
             except StopIteration as stop:
-                after = stop.value[0]
+                after = stop.value[0][0]
         decoded = time.perf_counter()
         world.settle(after)
         _synchronise(device)

@@ -33,8 +33,9 @@ class Condition:
     moves: Tensor | None = None
 
     def repeat(self, index: Tensor) -> Condition:
-        """The frames at `index`, in that order, of positions that are known."""
-        return Condition(self.action[index], self.look[index], self.position[index], self.posed[index])
+        """The frames at `index`, in that order."""
+        moves = None if self.moves is None else self.moves[index]
+        return Condition(self.action[index], self.look[index], self.position[index], self.posed[index], moves)
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,14 @@ class Prepared:
         """What the place memory expects to see (F, N, C)."""
         return self.embedded.guess
 
+    def row(self, index: int) -> Prepared:
+        """Of one of the frames."""
+        made, frames, one = self.modulated, len(self.position), slice(index, index + 1)
+        if frames == 1:
+            return self
+        modulated = Modulated(made.level[index::frames], made.blocks[:, index::frames], made.final[index::frames])
+        return Prepared(self.position[one], Embedded(*(t[one] for t in self.embedded.parts())), modulated)
+
     def by_level(self) -> list[Modulated]:
         """Modulated at each level."""
         made, frames = self.modulated, len(self.position)
@@ -155,7 +163,7 @@ class Generator(nn.Module):
 
     def denoise(self, x: Tensor, modulated: Modulated, embedded: Embedded, context: Context | None) -> Tensor:
         """One pass over new frames x (F, N, C) at the noise levels of `modulated`: the clean latents (F, N, C) it
-        believes in. context: None for a start picture, which is its own past."""
+        believes in. context: theirs, or one for all of them; None for start pictures, each of which is its own past."""
         return self._denoise(x, modulated, embedded, self._past(context))
 
     def _denoise(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past | None) -> Tensor:
@@ -184,7 +192,7 @@ class Generator(nn.Module):
         """Tokens after the first `finished` blocks, and each block's keys and values."""
         h = self._enter(x, modulated.level, embedded).to(self._layers[0].query_scale.dtype)
         modulation = modulated.blocks.to(h.dtype)
-        keys, values = [], []
+        keys, values, frames = [], [], len(x)
         for i, block in enumerate(self._layers):
             q, k, v = block.queries_keys_values(h, modulation[i], embedded.cos, embedded.sin)
             keys.append(k)
@@ -195,6 +203,8 @@ class Generator(nn.Module):
                 past_k, past_v = self._own_past(k), v.repeat(1, 1, 1 + self.config.window, 1)
             else:
                 past_k, past_v = past[0][i], past[1][i]
+                if len(past_k) != frames:
+                    past_k, past_v = (t.expand(frames, -1, -1, -1) for t in (past_k, past_v))
             h = block.attend(h, modulation[i], q, torch.cat([past_k, k], dim=2), torch.cat([past_v, v], dim=2))
         return h, keys, values
 

@@ -28,6 +28,10 @@ class Ready(Protocol):
     @property
     def guess(self) -> Tensor: ...
 
+    def row(self, index: int) -> Ready:
+        """Of one of the frames."""
+        ...
+
 
 class Network(Protocol):
     """What a rollout asks of a generator. A Generator is one."""
@@ -47,14 +51,16 @@ class Network(Protocol):
 
 @dataclass(frozen=True)
 class Networks:
-    """Codec and generator, and what runs them: `network` the generator's passes, `decode` tokens (1, N, C) to pixels,
-    uint8 (H, W, 3). backend names, with its version, what decides the bits that come out."""
+    """Codec and generator, and what runs them: `network` the generator's passes, `decode` tokens (F, N, C) to pixels,
+    uint8 (F, H, W, 3). backend names, with its version, what decides the bits that come out. branches: how many frames
+    that follow the same one are made in one go; of each the bits are those it has alone."""
 
     codec: Codec
     generator: Generator
     network: Network
     decode: Callable[[Tensor], Tensor]
     backend: str = "eager"
+    branches: int = 1
 
 
 def eager(codec: Codec, generator: Generator) -> Networks:
@@ -65,6 +71,6 @@ def eager(codec: Codec, generator: Generator) -> Networks:
 
 @torch.no_grad()
 def decode(codec: Codec, shape: Shape, tokens: Tensor) -> Tensor:
-    """Tokens (1, N, C) of a frame -> pixels, uint8 (H, W, 3)."""
+    """Tokens (F, N, C) of frames -> pixels, uint8 (F, H, W, 3)."""
     grid = tokens.transpose(1, 2).unflatten(2, (shape.rows, shape.columns))
-    return to_uint8(codec.decode(grid.contiguous(memory_format=torch.channels_last))[0])
+    return to_uint8(codec.decode(grid.contiguous(memory_format=torch.channels_last)))

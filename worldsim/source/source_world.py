@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import moderngl
@@ -57,11 +57,17 @@ class SourceWorld:
         state = SourceState(pose, 0)
         return state, self.show(state)
 
-    def passes(self, state: SourceState, action: Action) -> Generator[None, None, tuple[SourceState, Frame]]:
+    @property
+    def branches(self) -> int:
+        return 1
+
+    def passes(
+        self, state: SourceState, actions: Sequence[Action]
+    ) -> Generator[None, None, list[tuple[SourceState, Frame]]]:
         """One pass: move, then draw."""
         yield
-        after = SourceState(self._dynamics.advance(state.pose, action), state.tick + 1)
-        return after, self.show(after)
+        after = [SourceState(self._dynamics.advance(state.pose, action), state.tick + 1) for action in actions]
+        return [(state, self.show(state)) for state in after]
 
     def settle(self, state: SourceState) -> None:
         """Nothing is ever put off."""
