@@ -130,8 +130,7 @@ class NeuralWorld:
         context = self._context(state)
         yield
         looks = [self._turned(state.look, action) for action in actions]
-        every = [self._row(action, look, state.position, True) for action, look in zip(actions, looks, strict=True)]
-        prepared = self._rollout.prepare(self._condition(every))
+        prepared = self._rollout.prepare(self._condition(actions, looks, state.position, moves=True))
         positions = [None if state.position is None else (x, y) for x, y in prepared.position.tolist()]
         tick = state.tick + 1
         noise, written = self._noise(state.seed, tick)
@@ -167,7 +166,7 @@ class NeuralWorld:
         )
         for moment in rest:
             frame = moment.frame
-            prepared = self._rollout.prepare(self._condition([self._row(moment.action, frame.look, _place(frame))]))
+            prepared = self._ready(moment.action, frame.look, _place(frame))
             latent = self._encode(frame.pixels)
             put = _Put(self._context(state), prepared, self._noise(seed, frame.tick)[1])
             state = NeuralState(seed, frame.tick, frame.look, _place(frame), moment.action, latent, put)
@@ -176,7 +175,7 @@ class NeuralWorld:
     def ready(self, spawn: Spawn) -> tuple[Rollout, Ready, Context, Tensor]:
         """The parts of a tick just before it is made, for measuring them."""
         state, _ = self.start(0, spawn)
-        prepared = self._rollout.prepare(self._condition([self._row(self._space.idle, state.look, state.position)]))
+        prepared = self._ready(self._space.idle, state.look, state.position)
         return self._rollout, prepared, self._context(state), state.latent
 
     def thin(self, state: NeuralState) -> ThinState:
@@ -187,13 +186,13 @@ class NeuralWorld:
 
     def rebuild(self, before: NeuralState, thin: ThinState) -> NeuralState:
         """Commit the kept latent again, with the same code and noise."""
-        prepared = self._rollout.prepare(self._condition([self._row(thin.action, thin.look, thin.position)]))
+        prepared = self._ready(thin.action, thin.look, thin.position)
         put = _Put(self._context(before), prepared, self._noise(thin.seed, thin.tick)[1])
         return NeuralState(thin.seed, thin.tick, thin.look, thin.position, thin.action, thin.latent, put)
 
     def _first(self, seed: int, tick: int, look: Look, position, action: Action, pixels: np.ndarray) -> NeuralState:
         latent = self._encode(pixels)
-        prepared = self._rollout.prepare(self._condition([self._row(action, look, position)]))
+        prepared = self._ready(action, look, position)
         context = self._rollout.begin(latent, prepared, self._noise(seed, tick, _START)[0])
         return NeuralState(seed, tick, look, position, action, latent, _Put(None, None, None, context))
 
@@ -209,15 +208,19 @@ class NeuralWorld:
         space = self._space
         return self._scene.camera.turn(look, space.degrees(action, "yaw"), space.degrees(action, "pitch"))
 
-    def _row(
-        self, action: Action, look: Look, position: tuple[float, float] | None, moves: bool = False
-    ) -> list[float]:
-        """A frame's condition as numbers, see `_condition`. moves: the position is still that before the action."""
-        angles = math.radians(look.yaw_deg % 360.0), math.radians(look.pitch_deg)
-        known, scaled = float(position is not None), self._space.scaled(action)
-        return [*angles, *(position or (0.0, 0.0)), known, float(moves), *scaled]
+    def _ready(self, action: Action, look: Look, position: tuple[float, float] | None) -> Ready:
+        """What the passes over a frame need that has this look and position after its action."""
+        return self._rollout.prepare(self._condition([action], [look], position, moves=False))
 
-    def _condition(self, rows: list[list[float]]) -> Condition:
+    def _condition(
+        self, actions: Sequence[Action], looks: Sequence[Look], position: tuple[float, float] | None, moves: bool
+    ) -> Condition:
+        """Of frames at one position. moves: it is still the one before the action."""
+        place = *(position or (0.0, 0.0)), float(position is not None), float(moves)
+        rows = [
+            [math.radians(look.yaw_deg % 360.0), math.radians(look.pitch_deg), *place, *self._space.scaled(action)]
+            for action, look in zip(actions, looks, strict=True)
+        ]
         t = torch.tensor(rows, device=self._device)
         return Condition(t[:, 6:], t[:, :2], t[:, 2:4], t[:, 4], t[:, 5])
 
