@@ -1,6 +1,6 @@
 """NeuralWorld: a world that a checkpoint dreams. condition -> rollout -> decode, pure in state and action.
 
-Knows nothing of sessions, windows or files. Noise is a function of (seed, tick, step), never of call order, so the
+Knows nothing of sessions, windows or files. Noise is a function of (seed, tick), never of call order, so the
 same state and action give the same frame, whether drafted, replayed or played.
 """
 
