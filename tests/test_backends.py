@@ -21,6 +21,7 @@ from worldsim.backends import choice as choosing
 from worldsim.checkpoint import load_networks, open_checkpoint
 from worldsim.errors import ConfigError
 from worldsim.loader import find_spawn, note_for, open_played
+from worldsim.model.condition import Condition
 from worldsim.model.networks import Networks
 from worldsim.neural_world import NeuralWorld
 from worldsim.replay import Replay
@@ -107,6 +108,49 @@ def test_forced_acceptance_and_rejection_change_nothing(played, some_actions, pa
     right = sum(pattern[i % len(pattern)] for i in range(len(actions)))
     assert [t.drafted for t in drafted] == [bool(pattern[i % len(pattern)]) for i in range(len(actions))]
     assert session.drafts.accepted == right and session.drafts.missed == len(actions) - right
+
+
+def test_what_was_let_go_of_is_made_again_bit_for_bit(played, some_actions, monkeypatch):
+    """Pictures and states of the past, however far back."""
+    monkeypatch.setattr("worldsim.history.NEAR_TICKS", 8)
+    monkeypatch.setattr("worldsim.history.SEEN_TICKS", 3)
+    session, made = frames(played, some_actions)
+    pixels = [session.peek(0).pixels, *(t.frame.pixels for t in made)]
+    assert all((session.peek(tick).pixels == picture).all() for tick, picture in enumerate(pixels))
+    for tick in (47, 31, 1):
+        assert (session.rewind(tick).pixels == pixels[tick]).all()
+        again = [session.advance(action).digest for action in some_actions[tick : tick + 6]]
+        assert again == [t.digest for t in made[tick : tick + 6]]
+
+
+@pytest.mark.slow
+def test_a_start_is_compiled_for_once(checkpoint_folder, some_actions):
+    """Its one tensor in every slot of the context, then in fewer and fewer, is no reason to compile again."""
+    from torch._dynamo.utils import counters
+
+    played = open_played(str(checkpoint_folder), threads=1, backend="compile")
+    before = counters["stats"]["unique_graphs"]
+    frames(played, some_actions[:8])
+    assert counters["stats"]["unique_graphs"] == before
+
+
+def test_unpacking_undoes_packing(played_plain):
+    generator = played_plain.world.generator
+    shape = generator.shape
+    condition = Condition(torch.rand(3, shape.actions), *torch.rand(2, 3, 2), *torch.ones(2, 3))
+    with torch.no_grad():
+        prepared = generator.prepare(condition, torch.tensor([1.0, 0.5, 0.1]))
+    packing = accelerated.Packing(prepared)
+    packed = packing.pack(prepared)
+    for index in (None, 1):
+        whole = prepared if index is None else prepared.row(index)
+        again = packing.unpack(packed if index is None else packed[index : index + 1])
+        pairs = [
+            (whole.position, again.position),
+            *zip(whole.embedded.parts()[1:], again.embedded.parts()[1:], strict=True),
+        ]
+        pairs += [(getattr(whole.modulated, n), getattr(again.modulated, n)) for n in ("level", "blocks", "final")]
+        assert all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_a_replay_adopts_the_back_end_and_is_identical(played, some_actions, tmp_path):
@@ -271,14 +315,15 @@ def test_a_broken_cache_is_made_anew(checkpoint_folder, some_actions):
 
 
 @needs_openvino
-def test_changed_code_is_converted_anew(checkpoint_folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize("file", ["model/place.py", "diffusion/sampler.py", "backends/accelerated.py"])
+def test_changed_code_is_converted_anew(checkpoint_folder, tmp_path, monkeypatch, file):
     networks = load_networks(open_checkpoint(str(checkpoint_folder)))
     here = openvino._mark(*networks, 2)
     shutil.copytree(openvino._PACKAGE, tmp_path / "worldsim", ignore=shutil.ignore_patterns("checkpoints"))
     monkeypatch.setattr(openvino, "_PACKAGE", tmp_path / "worldsim")
     assert openvino._mark(*networks, 2) == here
-    with (tmp_path / "worldsim" / "model" / "place.py").open("a") as file:
-        file.write("# changed")
+    with (tmp_path / "worldsim" / file).open("a") as changed:
+        changed.write("# changed")
     assert openvino._mark(*networks, 2) != here
 
 

@@ -20,7 +20,7 @@ LAYERS = [
     {"model", "diffusion", "source", "player", "checkpoint", "speculation"},
     {"rollout", "actions", "data", "localise", "backends"},
     {"baselines"},
-    {"neural_world", "drafts"},
+    {"neural_world", "drafts", "history"},
     {"session"},
     {"loader", "headless"},
     {"replay"},

@@ -290,6 +290,32 @@ def replays(session: Session, path) -> bool:
     return Replay(read_trace(path), path).run().identical
 
 
+def test_a_swap_to_other_controls_forgets_what_was_to_be_learned(played, some_actions):
+    """No slack, in which it would have been learned, comes between."""
+    session = Session(played, find_spawn(played.checkpoint, None), SessionSettings("2"))
+    digests(session, some_actions[:3])
+    space = played.world.scene.action_space
+    fewer = replace(played.world.scene, controls=played.world.scene.controls[:2])
+    other = _Other(played.world, fewer)
+    session.swap(replace(played, world=other, scene_sha256="1" * 64), find_spawn(played.checkpoint, None), {})
+    assert session.scene.action_space.size == 2 < space.size
+    session.advance(session.scene.action_space.idle)
+    session.slack(forever)
+
+
+class _Other:
+    """A world of another scene, which plays as the first one idles."""
+
+    def __init__(self, world, scene):
+        self._world, self.scene = world, scene
+
+    def __getattr__(self, name):
+        return getattr(self._world, name)
+
+    def passes(self, state, actions):
+        return self._world.passes(state, [self._world.scene.action_space.idle] * len(actions))
+
+
 def test_a_reset_after_a_swap_starts_at_the_new_worlds_spawn_and_replays(make, other_folder, some_actions, tmp_path):
     session = make()
     session.record(tmp_path / "a.jsonl")

@@ -8,19 +8,38 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from worldsim.action import Action
 from worldsim.machine import use_threads
-from worldsim.world import Frame, Moment, State
-
-if TYPE_CHECKING:
-    from worldsim.session import Home
+from worldsim.world import Frame, Moment, Spawn, State, World
 
 NEAR_TICKS = 320  # of these, the newest, a state is kept whole every
 KEEP_EVERY = 16  # ticks,
-KEEP_EVERY_FAR = 64  # and every so many of those before
+KEEP_EVERY_FAR = 32  # and every so many of those before: what is rebuilt on the way back is waited for
 SEEN_TICKS = 32  # newest ones whose pictures are kept too: a world that is swapped in is shown them
+
+
+@dataclass(frozen=True)
+class Played:
+    """A world and what names it in a trace: checkpoint, hashes, steps, numerics."""
+
+    world: World
+    checkpoint: str
+    sha256: str
+    scene_sha256: str
+    steps: int
+    numerics: dict[str, Any]
+    spawns: tuple[Spawn, ...] = ()  # where a strayed dream may begin afresh
+
+
+@dataclass(frozen=True)
+class Home:
+    """A world, and where it starts again: its spawn, and the note by which a trace names that."""
+
+    played: Played
+    spawn: Spawn
+    note: dict[str, Any]
 
 
 @dataclass

@@ -11,9 +11,9 @@ from worldsim.camera import Look, Pose
 from worldsim.checkpoint import load_networks, open_checkpoint
 from worldsim.config import from_mapping
 from worldsim.errors import SpawnError, TraceError, nearest
+from worldsim.history import Home, Played
 from worldsim.machine import numerics
 from worldsim.scene import Scene, load_scene, scene_hash
-from worldsim.session import Home, Played
 from worldsim.trace import decode_picture, encode_picture
 from worldsim.world import Spawn
 

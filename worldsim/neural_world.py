@@ -142,7 +142,8 @@ class NeuralWorld:
         for i, (action, look, position) in enumerate(zip(actions, looks, positions, strict=True)):
             put = _Put(context, prepared.row(i), written)
             far = None if surprise is None else float(surprise[i])
-            after = NeuralState(state.seed, tick, look, position, action, x[i : i + 1], put, far)
+            latent = x[i : i + 1].clone() if len(x) > 1 else x  # else each would keep all of them
+            after = NeuralState(state.seed, tick, look, position, action, latent, put, far)
             made.append((after, _framed(pixels[i], after)))
         return made
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from worldsim.errors import ConfigError, TraceError
+from worldsim.history import Played
 from worldsim.loader import open_played, spawn_of_note
 from worldsim.machine import BACKENDS, differences
-from worldsim.session import Played, Session, SessionSettings
+from worldsim.session import Session, SessionSettings
 from worldsim.trace import Record, Trace, decode_picture
 from worldsim.world import Frame
 

@@ -18,36 +18,15 @@ import numpy as np
 
 from worldsim.action import Action
 from worldsim.drafts import DraftCount, Drafts
-from worldsim.history import SEEN_TICKS, History, Past
+from worldsim.history import SEEN_TICKS, History, Home, Past, Played
 from worldsim.machine import use_threads
 from worldsim.scene import Scene
 from worldsim.speculation import ActionPredictor
 from worldsim.trace import PICTURE_EVERY, Header, TraceWriter, digest, encode_picture
-from worldsim.world import Frame, Moment, Spawn, State, World
+from worldsim.world import Frame, Moment, Spawn, State
 
+_LEARNED_AT_ONCE = 200  # actions; where nothing is ever drafted, nothing need be learned
 STRAY_TICKS = 10  # in a row, unlike anything known, until a dream is begun afresh
-
-
-@dataclass(frozen=True)
-class Played:
-    """A world and what names it in a trace: checkpoint, hashes, steps, numerics."""
-
-    world: World
-    checkpoint: str
-    sha256: str
-    scene_sha256: str
-    steps: int
-    numerics: dict[str, Any]
-    spawns: tuple[Spawn, ...] = ()  # where a strayed dream may begin afresh
-
-
-@dataclass(frozen=True)
-class Home:
-    """A world, and where it starts again: its spawn, and the note by which a trace names that."""
-
-    played: Played
-    spawn: Spawn
-    note: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -105,7 +84,7 @@ class Session:
         self.settings = settings
         self.spent = Spent()
         self._drafts = Drafts(ActionPredictor(self.scene.action_space))
-        self._unlearned: list[Action] = []  # taken since the predictor last learned
+        self._unlearned: deque[Action] = deque(maxlen=_LEARNED_AT_ONCE)  # taken since the predictor last learned
         self._recorder: TraceWriter | None = None
         self._taken: list[bytes] = []  # action and digest of tick 1, 2, ...: hours of play must fit
         self._controls: list[tuple[str, dict[str, Any]]] = []  # swaps and anchors that led to now
@@ -182,7 +161,7 @@ class Session:
         with self.spent.on("draft"):
             for action in self._unlearned:
                 self._drafts.predictor.observe(action)
-            self._unlearned = []
+            self._unlearned.clear()
             if speculate == "auto":
                 self._drafts.fill(world, self._history.state, left_s)
             else:
@@ -238,6 +217,7 @@ class Session:
             self._controls.append(("swap", data))
         else:
             self._drafts.predictor = ActionPredictor(self.scene.action_space)
+            self._unlearned.clear()
             self._begin()
         if self._recorder:
             self._recorder.write("swap", **data)

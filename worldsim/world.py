@@ -90,7 +90,8 @@ class World(Protocol):
         ...
 
     def show(self, thin: Any) -> Frame:
-        """The frame that was made with the state `thin` was taken from, bit for bit."""
+        """The frame that `passes` made with the state `thin` was taken from, bit for bit. Of a state from `start` or
+        `enter`, only one like the picture it began with."""
         ...
 
     def rebuild(self, before: State, thin: Any) -> State:

@@ -75,7 +75,8 @@ class Packing:
         modulated = Modulated(
             level.transpose(0, 1).flatten(0, 1), blocks.movedim(0, 2).flatten(1, 2), final.transpose(0, 1).flatten(0, 1)
         )
-        return Prepared(position, Embedded(position, tokens, cos, sin, guess, spread), modulated)
+        nothing = position  # in place of the vector
+        return Prepared(position, Embedded(nothing, tokens, cos, sin, guess, spread), modulated)
 
 
 class Accelerated:
@@ -87,7 +88,7 @@ class Accelerated:
     ) -> None:  # fmt: skip
         """calls: what the modules of `parts` compute for so many branches, tensors in, tensors out, by name."""
         self._generator, self._packing, self._calls, self._branches = generator, packing, calls, branches
-        self.config, self.shape, self.split = generator.config, generator.shape, generator.split
+        self.config = generator.config
 
     def prepare(self, condition: Condition, level: Tensor) -> Packed:
         flat = _flat(condition)
@@ -96,7 +97,7 @@ class Accelerated:
     def sampling(
         self, noise: Tensor, levels: tuple[float, ...], prepared: Packed, context: Context
     ) -> Paused[None, None, Tensor]:
-        """All passes in one call, then the only pause."""
+        """All passes in one call, at the levels that were built in, then the only pause."""
         made = self._calls["sample"](self._full(noise), self._full(prepared.tensor), *context.frames)[0][: len(noise)]
         yield
         return made

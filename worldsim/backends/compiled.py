@@ -34,6 +34,8 @@ def _compiled(module: nn.Module) -> Call:
 
     @torch.no_grad()
     def call(*inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return tuple(compiled(*inputs))
+        # A start fills every slot of the context with one tensor. For each pattern of the same one twice there would be
+        # another compilation, in the middle of play.
+        return tuple(compiled(*(t.detach() for t in inputs)))
 
     return call

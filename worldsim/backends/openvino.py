@@ -28,7 +28,9 @@ from worldsim.model.generator import Generator
 from worldsim.model.networks import Networks
 
 _PACKAGE = Path(__file__).parent.parent
-_TRACED = ("backends/accelerated.py", "backends/openvino.py", "camera.py", "kernels/*.py", "model/*.py")
+_TRACED = (
+    "backends/accelerated.py", "backends/openvino.py", "camera.py", "diffusion/*.py", "kernels/*.py", "model/*.py",
+)  # fmt: skip
 _KEPT = 8  # sets of models in the cache folder, about 30 MB each
 
 

@@ -230,13 +230,13 @@ def _unlearned(args: argparse.Namespace) -> tuple[Any, Any]:
 
     from worldsim.backends import choose
     from worldsim.checkpoint import shape_of
+    from worldsim.history import Played
     from worldsim.machine import numerics
     from worldsim.model.codec import Codec, CodecConfig
     from worldsim.model.generator import Generator
     from worldsim.model.sizes import LARGE_FRAME, LARGE_STEPS, MODELS
     from worldsim.neural_world import NeuralWorld
     from worldsim.scene import load_scene, scene_hash
-    from worldsim.session import Played
     from worldsim.world import Spawn
 
     scene, steps = load_scene("gallery"), args.steps or 2

@@ -60,8 +60,8 @@ class Shape:
     extent: Extent
 
 
-Past = tuple[Tensor, Tensor]
-"""An assembled context: keys rotated by slot, and values, each (layers, F, heads, M, d)."""
+Assembled = tuple[Tensor, Tensor]
+"""A context as a new frame attends to it: keys rotated by slot, and values, each (layers, F, heads, M, d)."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Generator(nn.Module):
         believes in. context: theirs, or one for all of them; None for start pictures, each of which is its own past."""
         return self._denoise(x, modulated, embedded, self._past(context))
 
-    def _denoise(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past | None) -> Tensor:
+    def _denoise(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Assembled | None) -> Tensor:
         h, _, _ = self._through(x, modulated, embedded, past, self.config.depth)
         return self._leave(h.float(), x, modulated.level, modulated.final, embedded)
 
@@ -187,7 +187,7 @@ class Generator(nn.Module):
         return torch.stack([torch.stack(keys), torch.stack(values)])
 
     def _through(
-        self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Past | None, finished: int
+        self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Assembled | None, finished: int
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Tokens after the first `finished` blocks, and each block's keys and values."""
         h = self._enter(x, modulated.level, embedded).to(self._layers[0].query_scale.dtype)
@@ -260,7 +260,7 @@ class Generator(nn.Module):
         out = self.token_out(h * (1 + final[:, 0]) + final[:, 1])
         return guess + signal / variance * (x - (1 - s) * guess) + s * spread * variance.rsqrt() * out
 
-    def _past(self, context: Context | None) -> Past | None:
+    def _past(self, context: Context | None) -> Assembled | None:
         """A context as a new frame attends to it."""
         return None if context is None else context.assembled(self.split, self.slot_cos, self.slot_sin)
 

@@ -15,7 +15,6 @@ from worldsim.model.codec import Codec
 from worldsim.model.condition import Condition
 from worldsim.model.context import Context, FrameKeys
 from worldsim.model.generator import Generator, GeneratorConfig, Shape
-from worldsim.model.layers import RotarySplit
 
 
 class Ready(Protocol):
@@ -37,8 +36,6 @@ class Network(Protocol):
     """What a rollout asks of a generator. A Generator is one."""
 
     config: GeneratorConfig
-    shape: Shape
-    split: RotarySplit
 
     def prepare(self, condition: Condition, level: Tensor) -> Ready: ...
 
