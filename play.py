@@ -2,7 +2,7 @@
 
 import sys
 
-from worldsim.cli import main
+from worldsim.cli.main import main
 
 if __name__ == "__main__":
     raise SystemExit(main(["play", *sys.argv[1:]]))

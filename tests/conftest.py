@@ -41,11 +41,12 @@ def make_checkpoint(folder: Path, seed: int) -> Path:
     import torch
 
     from worldsim.camera import Look, Pose
-    from worldsim.checkpoint import FORMAT, CheckpointInfo, shape_of, write_checkpoint
+    from worldsim.checkpoint import FORMAT, CheckpointInfo
     from worldsim.config import to_mapping
     from worldsim.model.codec import Codec, CodecConfig
     from worldsim.model.generator import Generator, GeneratorConfig
-    from worldsim.model.place import PlaceConfig
+    from worldsim.model.place_memory import PlaceConfig
+    from worldsim.model.weights import shape_of, write_checkpoint
     from worldsim.scene import load_scene, scene_hash
     from worldsim.world import Spawn
 
@@ -74,10 +75,10 @@ def make_checkpoint(folder: Path, seed: int) -> Path:
 
 
 @pytest.fixture
-def played(checkpoint_folder):
-    from worldsim.loader import open_played
+def loaded(checkpoint_folder):
+    from worldsim.worlds.catalogue import LoadOptions, open_world
 
-    return open_played(str(checkpoint_folder), threads=1, backend="eager")
+    return open_world(str(checkpoint_folder), LoadOptions(threads=1, backend="eager"))
 
 
 @pytest.fixture

@@ -15,18 +15,19 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from worldsim import machine
-from worldsim.backends import accelerated, openvino
-from worldsim.backends import choice as choosing
-from worldsim.checkpoint import load_networks, open_checkpoint
+from worldsim import runtime
+from worldsim.checkpoint import open_checkpoint
 from worldsim.errors import ConfigError
-from worldsim.loader import find_spawn, note_for, open_played
+from worldsim.inference import adapter, openvino
+from worldsim.inference import backend_choice as choosing
+from worldsim.inference.network import Networks
 from worldsim.model.condition import Condition
-from worldsim.model.networks import Networks
-from worldsim.neural_world import NeuralWorld
-from worldsim.replay import Replay
-from worldsim.session import Session, SessionSettings
-from worldsim.trace import read_trace
+from worldsim.model.weights import load_networks
+from worldsim.play.replay import Replay
+from worldsim.play.session import Session, SessionSettings
+from worldsim.play.trace import read_trace
+from worldsim.worlds.catalogue import LoadOptions, open_world
+from worldsim.worlds.neural import NeuralWorld
 
 needs_openvino = pytest.mark.skipif(not openvino.installed(), reason="OpenVINO is not installed")
 BACKENDS = [
@@ -37,14 +38,13 @@ BACKENDS = [
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
-def played(request, checkpoint_folder):
-    return open_played(str(checkpoint_folder), threads=1, backend=request.param)
+def loaded(request, checkpoint_folder):
+    return open_world(str(checkpoint_folder), LoadOptions(threads=1, backend=request.param))
 
 
-def frames(played, actions, speculate="off", each=lambda session: None):
-    folder = played.checkpoint
-    spawn = find_spawn(folder, "a")
-    session = Session(played, spawn, SessionSettings(speculate, seed=7, spawn_note=note_for(folder, spawn)))
+def frames(loaded, actions, speculate="off", each=lambda session: None):
+    spawn = loaded.entry.spawn("a")
+    session = Session(loaded, spawn, SessionSettings(speculate, seed=7))
     made = []
     for action in actions:
         each(session)
@@ -52,27 +52,25 @@ def frames(played, actions, speculate="off", each=lambda session: None):
     return session, made
 
 
-def test_pictures_are_those_of_plain_torch(played, checkpoint_folder, some_actions):
+def test_pictures_are_those_of_plain_torch(loaded, checkpoint_folder, some_actions):
     """Each tick from the same state: over many, rounding differences grow as they like."""
-    plain = open_played(str(checkpoint_folder), threads=1, backend="eager").world
-    state, _ = plain.start(7, find_spawn(played.checkpoint, "a"))
-    other, _ = played.world.start(7, find_spawn(played.checkpoint, "a"))
+    plain = open_world(str(checkpoint_folder), LoadOptions(threads=1, backend="eager")).world
+    state, _ = plain.start(7, loaded.entry.spawn("a"))
+    other, _ = loaded.world.start(7, loaded.entry.spawn("a"))
     for action in some_actions[:4]:
-        from worldsim.world import advance
-
-        (state, frame), (other, made) = advance(plain, state, action), advance(played.world, other, action)
+        (state, frame), (other, made) = plain.advance(state, action), loaded.world.advance(other, action)
         assert np.abs(frame.pixels.astype(int) - made.pixels).max() <= 2
 
 
-def test_drafted_equals_plain(played, some_actions):
+def test_drafted_equals_plain(loaded, some_actions):
     """Human-like keys repeat and change: some drafts are accepted, some discarded."""
 
     def draft(session):
         session.slack(lambda: float("inf"))
 
-    _, plain = frames(played, some_actions)
+    _, plain = frames(loaded, some_actions)
     for depth in ("1", "3"):
-        session, drafted = frames(played, some_actions, depth, draft)
+        session, drafted = frames(loaded, some_actions, depth, draft)
         assert [t.digest for t in plain] == [t.digest for t in drafted]
         assert session.drafts.accepted and session.drafts.discarded
 
@@ -94,27 +92,27 @@ class Told:
 
 
 @pytest.mark.parametrize("pattern", [(1,), (0,), (1, 0), (1, 1, 0), (0, 0, 1)])
-def test_forced_acceptance_and_rejection_change_nothing(played, some_actions, pattern):
+def test_forced_acceptance_and_rejection_change_nothing(loaded, some_actions, pattern):
     actions = some_actions[:24]
-    _, plain = frames(played, actions)
-    told = Told(actions, pattern, played.world.scene.action_space)
+    _, plain = frames(loaded, actions)
+    told = Told(actions, pattern, loaded.world.scene.action_space)
 
     def draft(session):
         session._drafts.predictor = told
         session.slack(lambda: float("inf"))
 
-    session, drafted = frames(played, actions, "2", draft)
+    session, drafted = frames(loaded, actions, "2", draft)
     assert [t.digest for t in plain] == [t.digest for t in drafted]
     right = sum(pattern[i % len(pattern)] for i in range(len(actions)))
     assert [t.drafted for t in drafted] == [bool(pattern[i % len(pattern)]) for i in range(len(actions))]
     assert session.drafts.accepted == right and session.drafts.missed == len(actions) - right
 
 
-def test_what_was_let_go_of_is_made_again_bit_for_bit(played, some_actions, monkeypatch):
+def test_what_was_let_go_of_is_made_again_bit_for_bit(loaded, some_actions, monkeypatch):
     """Pictures and states of the past, however far back."""
-    monkeypatch.setattr("worldsim.history.NEAR_TICKS", 8)
-    monkeypatch.setattr("worldsim.history.SEEN_TICKS", 3)
-    session, made = frames(played, some_actions)
+    monkeypatch.setattr("worldsim.play.history.NEAR_TICKS", 8)
+    monkeypatch.setattr("worldsim.play.history.SEEN_TICKS", 3)
+    session, made = frames(loaded, some_actions)
     pixels = [session.peek(0).pixels, *(t.frame.pixels for t in made)]
     assert all((session.peek(tick).pixels == picture).all() for tick, picture in enumerate(pixels))
     for tick in (47, 31, 1):
@@ -128,9 +126,9 @@ def test_a_start_is_compiled_for_once(checkpoint_folder, some_actions):
     """Its one tensor in every slot of the context, then in fewer and fewer, is no reason to compile again."""
     from torch._dynamo.utils import counters
 
-    played = open_played(str(checkpoint_folder), threads=1, backend="compile")
+    loaded = open_world(str(checkpoint_folder), LoadOptions(threads=1, backend="compile"))
     before = counters["stats"]["unique_graphs"]
-    frames(played, some_actions[:8])
+    frames(loaded, some_actions[:8])
     assert counters["stats"]["unique_graphs"] == before
 
 
@@ -140,7 +138,7 @@ def test_unpacking_undoes_packing(played_plain):
     condition = Condition(torch.rand(3, shape.actions), *torch.rand(2, 3, 2), *torch.ones(2, 3))
     with torch.no_grad():
         prepared = generator.prepare(condition, torch.tensor([1.0, 0.5, 0.1]))
-    packing = accelerated.Packing(prepared)
+    packing = adapter.Packing(prepared)
     packed = packing.pack(prepared)
     for index in (None, 1):
         whole = prepared if index is None else prepared.row(index)
@@ -153,8 +151,8 @@ def test_unpacking_undoes_packing(played_plain):
         assert all(torch.equal(a, b) for a, b in pairs)
 
 
-def test_a_replay_adopts_the_back_end_and_is_identical(played, some_actions, tmp_path):
-    session, _ = frames(played, some_actions[:1])
+def test_a_replay_adopts_the_back_end_and_is_identical(loaded, some_actions, tmp_path):
+    session, _ = frames(loaded, some_actions[:1])
     session.record(tmp_path / "t.jsonl")
     for action in some_actions[1:]:
         session.advance(action)
@@ -162,7 +160,7 @@ def test_a_replay_adopts_the_back_end_and_is_identical(played, some_actions, tmp
     session.advance(some_actions[0])
     session.close()
     replay = Replay(read_trace(tmp_path / "t.jsonl"), tmp_path / "t.jsonl")
-    assert replay.session.played.numerics == played.numerics
+    assert replay.session.loaded.numerics == loaded.numerics
     done = replay.run()
     assert done.identical and done.incomparable is None
 
@@ -172,7 +170,7 @@ BRANCHES = 3
 
 @pytest.fixture
 def played_plain(checkpoint_folder):
-    return open_played(str(checkpoint_folder), threads=1, backend="eager")
+    return open_world(str(checkpoint_folder), LoadOptions(threads=1, backend="eager"))
 
 
 @pytest.fixture
@@ -182,10 +180,10 @@ def in_company(played_plain):
 
     def make(trace: float = 0.0):
         world = played_plain.world
-        packing, modules = accelerated.parts(world.codec, world.generator, world.steps, BRANCHES)
+        packing, modules = adapter.parts(world.codec, world.generator, world.steps, BRANCHES)
 
         def call(name, module):
-            shared = {"prepare": 1, "sample": 2, "decode": 1, "write": 0}[name]  # from which input on
+            shared = {"prepare": 1, "sample": 2, "decode": 1, "encode_kv": 0}[name]  # from which input on
 
             @torch.no_grad()
             def run(*inputs):
@@ -199,7 +197,7 @@ def in_company(played_plain):
             return run
 
         calls = {name: call(name, module) for name, (module, _) in modules.items()}
-        network = accelerated.Accelerated(world.generator, packing, calls, BRANCHES)
+        network = adapter.Accelerated(world.generator, packing, calls, BRANCHES)
         networks = Networks(world.codec, world.generator, network, network.decode, "in company", BRANCHES)
         return networks, NeuralWorld(world.scene, networks, world.steps, 0.1)
 
@@ -207,15 +205,17 @@ def in_company(played_plain):
 
 
 def test_a_frame_made_in_company_is_told_from_one_that_is_not_alike(in_company):
-    assert accelerated.alike_in_company(in_company()[0], steps=2)
-    assert not accelerated.alike_in_company(in_company(1e-3)[0], steps=2)
+    assert adapter.is_batch_invariant(in_company()[0], steps=2)
+    assert not adapter.is_batch_invariant(in_company(1e-3)[0], steps=2)
 
 
 def test_several_branches_are_drafted_in_one_go_and_one_is_taken(in_company, played_plain, some_actions, monkeypatch):
     _, world = in_company()
     goes = []
-    real = world.passes
-    monkeypatch.setattr(world, "passes", lambda state, actions: goes.append(len(actions)) or real(state, actions))
+    real = world.advance_stepwise
+    monkeypatch.setattr(
+        world, "advance_stepwise", lambda state, actions: goes.append(len(actions)) or real(state, actions)
+    )
     several = replace(played_plain, world=world)
 
     def draft(session):
@@ -250,14 +250,14 @@ def test_what_a_cuda_graph_captures_touches_nothing_on_the_host(checkpoint_folde
     """A copy from the host cannot be captured. Elsewhere is `meta` here, which knows shapes and devices, no numbers."""
     monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())  # there is none for meta
     codec, generator = (network.to("meta") for network in load_networks(open_checkpoint(str(checkpoint_folder))))
-    _, modules = accelerated.parts(codec, generator, steps=2, branches=3)
-    assert set(modules) == {"prepare", "sample", "write", "decode"}
+    _, modules = adapter.parts(codec, generator, steps=2, branches=3)
+    assert set(modules) == {"prepare", "sample", "encode_kv", "decode"}
     for name, (module, example) in modules.items():
         with HostTensors() as host, torch.no_grad():
             made = module(*example)
         assert not host.found, name
         assert all(t.device.type == "meta" for t in made)
-        assert [len(t) for t in made] == [2 if name == "write" else 3]
+        assert [len(t) for t in made] == [2 if name == "encode_kv" else 3]
 
 
 def test_the_fastest_is_chosen_once(checkpoint_folder, monkeypatch):
@@ -269,11 +269,11 @@ def test_the_fastest_is_chosen_once(checkpoint_folder, monkeypatch):
         return real(networks, steps)
 
     monkeypatch.setattr(choosing, "tick_seconds", tick_seconds)
-    first = open_played(str(checkpoint_folder), threads=1).numerics
+    first = open_world(str(checkpoint_folder), LoadOptions(threads=1)).numerics
     both = {"eager", "openvino"} if openvino.installed() else set()  # one alone needs no measuring
-    assert {name.split()[0] for name in tried} == both and first["threads"] == 1
+    assert {name.split()[0] for name in tried} == both and first.threads == 1
     count = len(tried)
-    assert open_played(str(checkpoint_folder), threads=1).numerics == first
+    assert open_world(str(checkpoint_folder), LoadOptions(threads=1)).numerics == first
     assert len(tried) == count
 
 
@@ -288,35 +288,37 @@ def test_a_measurement_beside_a_busy_process_ends_it(monkeypatch):
 
 def test_a_killed_measurement_leaves_no_busy_process_behind():
     """Both write to one pipe, which ends when the last of them does."""
-    code = "import os\nfrom worldsim.backends import choice\nwith choice._drawing():\n    os._exit(3)"
+    code = (
+        "import os\nfrom worldsim.inference import backend_choice as choice\nwith choice._drawing():\n    os._exit(3)"
+    )
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, timeout=60, check=False)
     assert done.returncode == 3
 
 
 def test_an_unknown_back_end_is_said(checkpoint_folder):
     with pytest.raises(ConfigError, match="eager"):
-        open_played(str(checkpoint_folder), backend="quick")
+        open_world(str(checkpoint_folder), LoadOptions(backend="quick"))
 
 
 def test_without_openvino_that_is_said(checkpoint_folder, monkeypatch):
     monkeypatch.setattr(openvino, "installed", lambda: False)
     with pytest.raises(ConfigError, match="pip install"):
-        open_played(str(checkpoint_folder), threads=1, backend="openvino")
+        open_world(str(checkpoint_folder), LoadOptions(threads=1, backend="openvino"))
 
 
 @needs_openvino
 def test_a_broken_cache_is_made_anew(checkpoint_folder, some_actions):
-    from worldsim.machine import cache_folder
+    from worldsim.runtime import cache_folder
 
-    before = frames(open_played(str(checkpoint_folder), threads=1, backend="openvino"), some_actions[:3])[1]
+    before = frames(open_world(str(checkpoint_folder), LoadOptions(threads=1, backend="openvino")), some_actions[:3])[1]
     for path in (cache_folder() / "openvino").glob("*.xml"):
         path.write_text("broken")
-    after = frames(open_played(str(checkpoint_folder), threads=1, backend="openvino"), some_actions[:3])[1]
+    after = frames(open_world(str(checkpoint_folder), LoadOptions(threads=1, backend="openvino")), some_actions[:3])[1]
     assert [t.digest for t in before] == [t.digest for t in after]
 
 
 @needs_openvino
-@pytest.mark.parametrize("file", ["model/place.py", "diffusion/sampler.py", "backends/accelerated.py"])
+@pytest.mark.parametrize("file", ["model/place.py", "diffusion/sampler.py", "inference/adapter.py"])
 def test_changed_code_is_converted_anew(checkpoint_folder, tmp_path, monkeypatch, file):
     networks = load_networks(open_checkpoint(str(checkpoint_folder)))
     here = openvino._mark(*networks, 2)
@@ -338,23 +340,23 @@ def test_where_nothing_can_be_written_the_simplest_is_played(checkpoint_folder, 
     monkeypatch.setenv("WORLDSIM_CACHE", str(tmp_path))
     monkeypatch.setattr("openvino.save_model", full)
     with pytest.raises(ConfigError, match="iostream error.*--backend eager"):
-        open_played(str(checkpoint_folder), threads=1, backend="openvino")
-    assert open_played(str(checkpoint_folder), threads=1).numerics["backend"] == "eager"
+        open_world(str(checkpoint_folder), LoadOptions(threads=1, backend="openvino"))
+    assert open_world(str(checkpoint_folder), LoadOptions(threads=1)).numerics.backend == "eager"
     assert not list((tmp_path / "openvino").iterdir())
 
 
 def test_a_cache_that_is_no_folder_is_done_without(checkpoint_folder, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("WORLDSIM_CACHE", str(tmp_path / "file"))
-    first = open_played(str(checkpoint_folder), threads=1).numerics
-    assert first["backend"].split()[0] in ("eager", "openvino")
+    first = open_world(str(checkpoint_folder), LoadOptions(threads=1)).numerics
+    assert first.backend_kind in ("eager", "openvino")
 
 
 def test_a_user_without_a_home_has_no_cache(monkeypatch):
     def no_home() -> None:
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(machine.Path, "home", no_home)
+    monkeypatch.setattr(runtime.Path, "home", no_home)
     for name in ("WORLDSIM_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     choosing._remember("key", choosing.Choice("eager", 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worldsim.baselines import DiamondShape, diamond_frame
+from worldsim.bench.baselines import DiamondShape, diamond_frame
 
 
 def test_the_denoiser_has_diamonds_size():

@@ -9,8 +9,9 @@ from conftest import make_checkpoint
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from worldsim.checkpoint import checkpoint_names, file_hash, find_checkpoint, load_networks, open_checkpoint
+from worldsim.checkpoint import checkpoint_names, file_hash, find_checkpoint, open_checkpoint
 from worldsim.errors import CheckpointError, SpawnError
+from worldsim.model.weights import load_networks
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from worldsim.model.codec import Codec, CodecConfig, to_pixels, to_tensor
-from worldsim.train.codec import codec_loss
+from worldsim.train.stages.codec import codec_loss
 
 
 def test_pixels_and_tensors_are_inverse():

@@ -6,7 +6,7 @@ import torch
 from worldsim.diffusion.sampler import sampling, step_levels
 from worldsim.diffusion.schedule import STEP_LEVELS, add_noise, draw_levels, loss_weight
 from worldsim.errors import ConfigError
-from worldsim.world import finish
+from worldsim.stepwise import finish
 
 
 def predict(x: torch.Tensor, level: float) -> torch.Tensor:

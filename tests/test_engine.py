@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from worldsim.engine import EngineProcess, EngineSettings
+from worldsim.engine.server import EngineProcess, EngineSettings
 
 
 class Wire:
@@ -37,17 +37,17 @@ class Wire:
 
 @pytest.fixture
 def wire(checkpoint_folder):
-    wire = Wire(EngineSettings(str(checkpoint_folder), threads=1))
+    wire = Wire(EngineSettings(str(checkpoint_folder), threads=1, backend="eager"))
     wire.until(lambda m: m["say"] == "frame")
     yield wire
     wire.engine.close()
 
 
-def test_an_engine_makes_the_frames_of_a_session_in_process(wire, played, checkpoint_folder, some_actions):
-    from worldsim.loader import find_spawn
-    from worldsim.session import Session, SessionSettings
+def test_an_engine_makes_the_frames_of_a_session_in_process(wire, loaded, checkpoint_folder, some_actions):
+    from worldsim.play.session import Session, SessionSettings
+    from worldsim.worlds.catalogue import find_world
 
-    session = Session(played, find_spawn(str(checkpoint_folder), None), SessionSettings("off"))
+    session = Session(loaded, find_world(str(checkpoint_folder)).spawn(None), SessionSettings("off"))
     for action in some_actions[:10]:
         message = wire.advance(action)
         assert np.array_equal(wire.engine.pixels(message), session.advance(action).frame.pixels)

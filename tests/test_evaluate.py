@@ -55,9 +55,9 @@ def test_macro_f1_counts_classes_alike():
 
 @pytest.fixture(scope="module")
 def world(scene):
-    from worldsim.source.source_world import SourceWorld
+    from worldsim.source.rooms.world import RoomsWorld
 
-    world = SourceWorld(scene)
+    world = RoomsWorld(scene)
     yield world
     world.close()
 
@@ -65,9 +65,9 @@ def world(scene):
 @pytest.mark.gl
 @pytest.mark.parametrize("pose", [Pose(4.5, 0.8, Look(5.0, -3.0)), Pose(3.4, 9.2, Look(100.0, 4.0))])
 def test_the_ruler_finds_a_known_pose(world, pose):
-    from worldsim.evaluate.ruler import Ruler
+    from worldsim.evaluate.pose_estimator import PoseEstimator
 
-    found = Ruler(world).read(
+    found = PoseEstimator(world).read(
         world.at(pose)[1].pixels,
         Pose(pose.x + 0.04, pose.y - 0.03, Look(pose.look.yaw_deg - 0.8, pose.look.pitch_deg + 0.4)),
     )
@@ -78,11 +78,11 @@ def test_the_ruler_finds_a_known_pose(world, pose):
 @pytest.mark.gl
 def test_a_turn_is_read_where_the_place_is_given(world):
     """The place stays what it was said to be; a wrong one shows as a turn, so it must be the believed one."""
-    from worldsim.evaluate.ruler import Ruler
+    from worldsim.evaluate.pose_estimator import PoseEstimator
 
     pose = Pose(4.5, 0.8, Look(5.0, -3.0))
     near = Pose(pose.x, pose.y, Look(pose.look.yaw_deg - 0.8, pose.look.pitch_deg + 0.4))
-    found = Ruler(world).read(world.at(pose)[1].pixels, near, standing=True)
+    found = PoseEstimator(world).read(world.at(pose)[1].pixels, near, standing=True)
     assert np.hypot(found.x - pose.x, found.y - pose.y) < 1e-4
     assert abs(found.look.yaw_deg - pose.look.yaw_deg) < 0.05 and abs(found.look.pitch_deg - pose.look.pitch_deg) < 0.05
 
@@ -101,8 +101,8 @@ def test_a_thing_is_found_there_and_missed_where_it_is_not(world):
 
 @pytest.mark.gl
 def test_there_and_back_ends_where_it_began(world):
-    from worldsim.evaluate.dreamer import poses
     from worldsim.evaluate.memory import _loop, _there_and_back
+    from worldsim.evaluate.rollouts import poses
 
     class Two:
         window = 2

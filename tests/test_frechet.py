@@ -10,8 +10,8 @@ from PIL import Image, ImageFilter
 
 from worldsim.data.episodes import Episode
 from worldsim.evaluate import frechet
-from worldsim.evaluate.dreamer import Dream
-from worldsim.evaluate.whole import _frechet_table
+from worldsim.evaluate.rollouts import Dream
+from worldsim.evaluate.suite import _frechet_table
 
 
 def rng(seed: int) -> np.random.Generator:

@@ -9,11 +9,11 @@ import torch
 
 from worldsim.camera import Camera
 from worldsim.diffusion.schedule import CONTEXT_LEVEL, add_noise
+from worldsim.inference.rollout import Rollout, Trajectory, rollout_trajectory
 from worldsim.model.condition import Condition
 from worldsim.model.context import Context
-from worldsim.model.generator import Generator, GeneratorConfig, Shape
-from worldsim.model.place import PlaceConfig
-from worldsim.rollout import Course, Rollout, follow
+from worldsim.model.generator import Generator, GeneratorConfig, Shape, View
+from worldsim.model.place_memory import PlaceConfig
 
 SHAPE = Shape(
     rows=2,
@@ -21,9 +21,7 @@ SHAPE = Shape(
     channels=4,
     actions=5,
     aspect=1.5,
-    camera=Camera(),
-    step_m=0.2,
-    extent=(-4.0, -4.0, 0.0, 4.0, 4.0, 3.0),
+    view=View(Camera(), extent=(-4.0, -4.0, 0.0, 4.0, 4.0, 3.0), step_m=0.2),
 )
 PLACE = PlaceConfig(
     cell_m=0.5, fine_m=0.5, fine_features=2, features=4, rays=2, samples=12, width=32, hidden=32, depth=1
@@ -58,7 +56,7 @@ def test_kept_context_equals_recomputation_of_the_whole_history(generator, clip)
     level = torch.full((B, 1 + T), CONTEXT_LEVEL)
     with torch.no_grad():
         clean = add_noise(latents, noise, level[..., None, None])
-        whole, _ = generator.clip(clean, level, fresh, torch.ones(B, T - 1), condition)
+        whole, _ = generator.teacher_forcing(clean, level, fresh, torch.ones(B, T - 1), condition)
     rollout = Rollout(generator, steps=1)
     for row in range(B):
         prepared = [rollout.prepare(condition.repeat(torch.tensor([row * (1 + T) + i]))) for i in range(1 + T)]
@@ -139,12 +137,12 @@ def test_context_keeps_its_sink_and_forgets_the_oldest(generator):
 def test_following_in_a_batch_equals_following_alone(generator):
     """Rollouts of a batch do not see each other."""
     torch.manual_seed(5)
-    course = Course(torch.randn(3, 2, 6, 4), torch.randn(3, 6, 5), torch.randn(3, 6, 2), torch.randn(3, 2, 2))
+    course = Trajectory(torch.randn(3, 2, 6, 4), torch.randn(3, 6, 5), torch.randn(3, 6, 2), torch.randn(3, 2, 2))
     quiet = Rollout(generator, steps=2, context_level=0.0)
 
     def run(rows: slice) -> torch.Tensor:
-        part = Course(course.latents[rows], course.action[rows], course.look[rows], course.position[rows])
-        return follow(_NoNoise(quiet), part, torch.Generator().manual_seed(0))[0]
+        part = Trajectory(course.latents[rows], course.action[rows], course.look[rows], course.position[rows])
+        return rollout_trajectory(_NoNoise(quiet), part, torch.Generator().manual_seed(0))[0]
 
     assert torch.allclose(run(slice(0, 3))[1], run(slice(1, 2))[0], atol=1e-4)
 

@@ -23,14 +23,14 @@ def colours(surface: pygame.Surface) -> set[tuple[int, ...]]:
 def test_each_part_of_a_tick_has_its_bar(hud):
     status = Status()
     for _ in range(3):
-        status.spent.append({"denoise": 20.0, "draft": 10.0})
+        status.timings.append({"denoise": 20.0, "draft": 10.0})
     found = colours(hud.timeline(status, 50.0, 600))
     assert PARTS["denoise"] in found and PARTS["draft"] in found and PARTS["commit"] not in found
 
 
 def test_a_tick_far_over_its_time_stays_in_the_box(hud):
     status = Status()
-    status.spent.append({"commit": 1e4, "draw": 1e4})
+    status.timings.append({"commit": 1e4, "draw": 1e4})
     surface = hud.timeline(status, 50.0, 300)
     assert surface.get_width() <= 300 and PARTS["commit"] in colours(surface)
 

@@ -6,25 +6,25 @@ import numpy as np
 import pytest
 import torch
 
-from worldsim.loader import find_spawn
-from worldsim.world import Moment, advance
+from worldsim.world import ObservedFrame
+from worldsim.worlds.catalogue import find_world
 
 
 @pytest.fixture
-def world(played):
-    return played.world
+def world(loaded):
+    return loaded.world
 
 
 @pytest.fixture
 def spawn(checkpoint_folder):
-    return find_spawn(str(checkpoint_folder), "a")
+    return find_world(str(checkpoint_folder)).spawn("a")
 
 
 def walk(world, spawn, actions):
     state, frame = world.start(3, spawn)
     states, frames = [state], [frame]
     for action in actions:
-        state, frame = advance(world, state, action)
+        state, frame = world.advance(state, action)
         states.append(state)
         frames.append(frame)
     return states, frames
@@ -33,38 +33,38 @@ def walk(world, spawn, actions):
 def test_advance_is_pure(world, spawn, some_actions):
     """The same state and action give the same frame, whatever happened in between."""
     states, frames = walk(world, spawn, some_actions[:12])
-    again = advance(world, states[5], some_actions[5])[1]
-    advance(world, states[2], some_actions[40])
+    again = world.advance(states[5], some_actions[5])[1]
+    world.advance(states[2], some_actions[40])
     assert np.array_equal(again.pixels, frames[6].pixels)
-    assert np.array_equal(advance(world, states[5], some_actions[5])[1].pixels, frames[6].pixels)
+    assert np.array_equal(world.advance(states[5], some_actions[5])[1].pixels, frames[6].pixels)
 
 
-def test_settling_changes_nothing(world, spawn, some_actions):
+def test_committing_changes_nothing(world, spawn, some_actions):
     plain = walk(world, spawn, some_actions[:8])[1]
     state, _ = world.start(3, spawn)
     for action, frame in zip(some_actions, plain[1:], strict=False):
-        world.settle(state)
-        state, made = advance(world, state, action)
-        world.settle(state)
+        world.commit(state)
+        state, made = world.advance(state, action)
+        world.commit(state)
         assert np.array_equal(made.pixels, frame.pixels)
 
 
 def test_different_actions_and_seeds_give_different_frames(world, spawn, scene):
     state, _ = world.start(3, spawn)
     space = scene.action_space
-    a, b = (advance(world, state, space.make(walk=w))[1].pixels for w in (0, 1))
-    other = advance(world, world.start(4, spawn)[0], space.make())[1].pixels
+    a, b = (world.advance(state, space.make(walk=w))[1].pixels for w in (0, 1))
+    other = world.advance(world.start(4, spawn)[0], space.make())[1].pixels
     assert not np.array_equal(a, b) and not np.array_equal(a, other)
 
 
-def test_rebuilding_gives_the_same_state_bit_for_bit(world, spawn, some_actions):
-    states, _ = walk(world, spawn, some_actions[:10])
+def test_restoring_gives_the_same_state_bit_for_bit(world, spawn, some_actions):
+    states, frames = walk(world, spawn, some_actions[:10])
     state = states[4]
-    for original in states[5:]:
-        state = world.rebuild(state, world.thin(original))
-        world.settle(original)
-        world.settle(state)
-        assert torch.equal(original.put.context.window[-1], state.put.context.window[-1])
+    for original, frame in zip(states[5:], frames[5:], strict=True):
+        state = world.restore(state, world.snapshot(original, frame))
+        world.commit(original)
+        world.commit(state)
+        assert torch.equal(original.lazy.context.window[-1], state.lazy.context.window[-1])
 
 
 def test_the_look_is_exactly_what_was_commanded(world, spawn, scene):
@@ -83,21 +83,21 @@ def test_a_dream_cannot_leave_the_scene(world, spawn, scene):
 
 def test_a_picture_without_a_pose_can_start(world, checkpoint_folder, some_actions, monkeypatch):
     """Where it seems to be from; without a place memory it goes on without a pose."""
-    _, frames = walk(world, find_spawn(str(checkpoint_folder), "b"), some_actions[:4])
+    _, frames = walk(world, find_world(str(checkpoint_folder)).spawn("b"), some_actions[:4])
     assert all(f.pose is not None for f in frames) and frames[-1].pixels.dtype == np.uint8
     monkeypatch.setattr(world.generator.condition, "memory", None)
     monkeypatch.setattr(world, "_found", {})
-    _, frames = walk(world, find_spawn(str(checkpoint_folder), "b"), some_actions[:4])
+    _, frames = walk(world, find_world(str(checkpoint_folder)).spawn("b"), some_actions[:4])
     assert all(f.pose is None for f in frames) and frames[-1].pixels.dtype == np.uint8
 
 
 def test_entering_by_pictures_keeps_tick_look_and_place(world, spawn, some_actions):
     _, frames = walk(world, spawn, some_actions[:9])
-    moments = [Moment(f, a) for f, a in zip(frames[1:], some_actions, strict=False)]
-    state = world.enter(3, moments)
+    observed = [ObservedFrame(f, a) for f, a in zip(frames[1:], some_actions, strict=False)]
+    state = world.prefill(3, observed)
     assert (state.tick, state.look) == (frames[-1].tick, frames[-1].look)
     assert state.position == (frames[-1].pose.x, frames[-1].pose.y)
-    again = world.enter(3, moments)
+    again = world.prefill(3, observed)
     assert np.array_equal(
-        advance(world, state, some_actions[0])[1].pixels, advance(world, again, some_actions[0])[1].pixels
+        world.advance(state, some_actions[0])[1].pixels, world.advance(again, some_actions[0])[1].pixels
     )

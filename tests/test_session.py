@@ -7,6 +7,7 @@ import json
 import shutil
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,19 +15,18 @@ import torch
 
 from worldsim.checkpoint import read_info, write_info
 from worldsim.errors import TraceError
-from worldsim.history import KEEP_EVERY, KEEP_EVERY_FAR, NEAR_TICKS, SEEN_TICKS
-from worldsim.loader import find_spawn, note_for, open_played
-from worldsim.replay import Replay
-from worldsim.session import STRAY_TICKS, Session, SessionSettings
-from worldsim.trace import read_trace
+from worldsim.play.history import KEEP_EVERY, KEEP_EVERY_FAR, NEAR_TICKS, SEEN_TICKS
+from worldsim.play.replay import Replay
+from worldsim.play.session import DRIFTED_TICKS, Session, SessionSettings
+from worldsim.play.trace import read_trace
+from worldsim.worlds.catalogue import LoadOptions, find_world, open_world
 
 
 @pytest.fixture
-def make(played, checkpoint_folder):
+def make(loaded, checkpoint_folder):
     def make(speculate: str = "off", rewind_s: float = 90.0) -> Session:
-        spawn = find_spawn(str(checkpoint_folder), None)
-        note = note_for(str(checkpoint_folder), spawn)
-        return Session(played, spawn, SessionSettings(speculate, rewind_s, seed=7, spawn_note=note))
+        spawn = find_world(str(checkpoint_folder)).spawn(None)
+        return Session(loaded, spawn, SessionSettings(speculate, rewind_s, seed=7))
 
     return make
 
@@ -127,15 +127,15 @@ def test_a_swap_in_the_same_scene_keeps_the_place_and_can_be_rewound(make, other
     session = make()
     before = digests(session, some_actions[:20])
     pose = session.frame.pose
-    other = open_played(str(other_folder), threads=1, backend="eager")
-    spawn = find_spawn(str(other_folder), None)
-    session.swap(other, spawn, note_for(str(other_folder), spawn))
+    other = open_world(str(other_folder), LoadOptions(threads=1, backend="eager"))
+    spawn = find_world(str(other_folder)).spawn(None)
+    session.swap(other, spawn)
     assert session.tick == 20 and session.frame.pose == pose
     after = digests(session, some_actions[20:30])
     session.rewind(25)
-    assert session.played is other and digests(session, some_actions[25:30]) == after[5:]
+    assert session.loaded is other and digests(session, some_actions[25:30]) == after[5:]
     session.rewind(12)
-    assert session.played is not other and digests(session, some_actions[12:20]) == before[12:]
+    assert session.loaded is not other and digests(session, some_actions[12:20]) == before[12:]
 
 
 def play_everything(session: Session, other_folder, some_actions, path) -> list[str]:
@@ -145,9 +145,9 @@ def play_everything(session: Session, other_folder, some_actions, path) -> list[
     made += digests(session, some_actions[20:30])
     session.rewind(22)
     made += digests(session, some_actions[30:36])
-    other = open_played(str(other_folder), threads=1, backend="eager")
-    spawn = find_spawn(str(other_folder), None)
-    session.swap(other, spawn, note_for(str(other_folder), spawn))
+    other = open_world(str(other_folder), LoadOptions(threads=1, backend="eager"))
+    spawn = find_world(str(other_folder)).spawn(None)
+    session.swap(other, spawn)
     made += digests(session, some_actions[36:44])
     session.rewind(26)
     made += digests(session, some_actions[44:50])
@@ -182,13 +182,13 @@ def test_a_changed_action_is_found(make, some_actions, tmp_path):
     assert result.psnr_db is not None and result.psnr_db < 99  # at the picture of tick 100
 
 
-def test_a_user_picture_replays_from_the_trace_alone(played, checkpoint_folder, some_actions, tmp_path):
+def test_a_user_picture_replays_from_the_trace_alone(loaded, checkpoint_folder, some_actions, tmp_path):
     from PIL import Image
 
     picture = tmp_path / "mine.png"
     Image.new("RGB", (300, 300), (120, 60, 30)).save(picture)
-    spawn = find_spawn(str(checkpoint_folder), str(picture))
-    session = Session(played, spawn, SessionSettings("off", spawn_note=note_for(str(checkpoint_folder), spawn)))
+    spawn = find_world(str(checkpoint_folder)).spawn(str(picture))
+    session = Session(loaded, spawn, SessionSettings("off"))
     session.record(tmp_path / "a.jsonl")
     digests(session, some_actions[:10])
     session.close()
@@ -211,8 +211,8 @@ def test_a_trace_of_another_version_of_a_checkpoint_is_refused(make, some_action
 
 
 def swap(session: Session, folder) -> None:
-    spawn = find_spawn(str(folder), None)
-    session.swap(open_played(str(folder), threads=1, backend="eager"), spawn, note_for(str(folder), spawn))
+    loaded = open_world(str(folder), LoadOptions(threads=1, backend="eager"))
+    session.swap(loaded, loaded.entry.spawn(None))
 
 
 def test_every_world_is_played_with_its_own_threads(make, checkpoint_folder, other_folder, some_actions):
@@ -222,13 +222,12 @@ def test_every_world_is_played_with_its_own_threads(make, checkpoint_folder, oth
     loaded = []
 
     def load() -> None:
-        loaded.append(open_played(str(other_folder), threads=2, backend="eager"))
+        loaded.append(open_world(str(other_folder), LoadOptions(threads=2, backend="eager")))
 
     beside = threading.Thread(target=load)
     beside.start()
     beside.join()
-    spawn = find_spawn(str(other_folder), None)
-    session.swap(loaded[0], spawn, note_for(str(other_folder), spawn))
+    session.swap(loaded[0], loaded[0].entry.spawn(None))
     assert torch.get_num_threads() == 2
     digests(session, some_actions[3:6])
     session.rewind(2)
@@ -256,19 +255,20 @@ def test_a_world_swapped_in_is_replayed_with_its_own_numerics(make, checkpoint_f
     edited(path, "swap", threads=2)
     replay = Replay(read_trace(path), path)
     replay.run()
-    assert replay.session.played.numerics["threads"] == 2 and replay.incomparable is None
-    edited(path, "swap", threads=True, backend="another 1.0")
+    assert replay.session.loaded.numerics.threads == 2 and replay.incomparable is None
+    edited(path, "swap", backend="another 1.0")
     found = Replay(read_trace(path), path).run()
     assert found.incomparable is not None and "another 1.0" in found.incomparable
     edited(path, "header", threads=True)
-    assert Replay(read_trace(path), path).session.played.numerics["threads"] == 1
+    with pytest.raises(TraceError, match="numerics"):
+        Replay(read_trace(path), path)
 
 
 @pytest.mark.parametrize(
     ("recorded", "opened"),
     [("cuda bfloat16 graphs", ("auto", "cuda")), ("cuda", ("eager", "cuda")), ("openvino 2026.1", ("openvino", "cpu"))],
 )
-def test_a_replay_asks_for_the_back_end_recorded(make, played, some_actions, tmp_path, monkeypatch, recorded, opened):
+def test_a_replay_asks_for_the_back_end_recorded(make, loaded, some_actions, tmp_path, monkeypatch, recorded, opened):
     path = tmp_path / "a.jsonl"
     session = make()
     session.record(path)
@@ -276,11 +276,11 @@ def test_a_replay_asks_for_the_back_end_recorded(make, played, some_actions, tmp
     edited(path, "header", backend=recorded)
     asked = []
 
-    def open_played(name, steps, threads, backend, device="cpu"):
-        asked.append((backend, device))
-        return played
+    def load(entry, options):
+        asked.append((options.backend, options.device))
+        return loaded
 
-    monkeypatch.setattr("worldsim.replay.open_played", open_played)
+    monkeypatch.setattr("worldsim.worlds.checkpoint.CheckpointEntry.load", load)
     Replay(read_trace(path), path)
     assert asked == [opened]
 
@@ -290,14 +290,15 @@ def replays(session: Session, path) -> bool:
     return Replay(read_trace(path), path).run().identical
 
 
-def test_a_swap_to_other_controls_forgets_what_was_to_be_learned(played, some_actions):
+def test_a_swap_to_other_controls_forgets_what_was_to_be_learned(loaded, some_actions):
     """No slack, in which it would have been learned, comes between."""
-    session = Session(played, find_spawn(played.checkpoint, None), SessionSettings("2"))
+    session = Session(loaded, loaded.entry.spawn(None), SessionSettings("2"))
     digests(session, some_actions[:3])
-    space = played.world.scene.action_space
-    fewer = replace(played.world.scene, controls=played.world.scene.controls[:2])
-    other = _Other(played.world, fewer)
-    session.swap(replace(played, world=other, scene_sha256="1" * 64), find_spawn(played.checkpoint, None), {})
+    space = loaded.world.scene.action_space
+    fewer = replace(loaded.world.scene, controls=loaded.world.scene.controls[:2])
+    other = _Other(loaded.world, fewer)
+    entry = SimpleNamespace(name="other", sha256="2" * 64, scene_sha256="1" * 64, spawn_names=(), scene=fewer)
+    session.swap(replace(loaded, world=other, entry=entry), loaded.entry.spawn(None))
     assert session.scene.action_space.size == 2 < space.size
     session.advance(session.scene.action_space.idle)
     session.slack(forever)
@@ -312,8 +313,8 @@ class _Other:
     def __getattr__(self, name):
         return getattr(self._world, name)
 
-    def passes(self, state, actions):
-        return self._world.passes(state, [self._world.scene.action_space.idle] * len(actions))
+    def advance_stepwise(self, state, actions):
+        return self._world.advance_stepwise(state, [self._world.scene.action_space.idle] * len(actions))
 
 
 def test_a_reset_after_a_swap_starts_at_the_new_worlds_spawn_and_replays(make, other_folder, some_actions, tmp_path):
@@ -323,7 +324,7 @@ def test_a_reset_after_a_swap_starts_at_the_new_worlds_spawn_and_replays(make, o
     swap(session, other_folder)
     digests(session, some_actions[5:8])
     session.reset()
-    assert (session.frame.pixels == find_spawn(str(other_folder), None).pixels).all()
+    assert (session.frame.pixels == find_world(str(other_folder)).spawn(None).pixels).all()
     digests(session, some_actions[8:12])
     assert replays(session, tmp_path / "a.jsonl")
 
@@ -335,7 +336,7 @@ def test_rewinding_across_a_swap_brings_back_the_old_worlds_spawn(make, checkpoi
     digests(session, some_actions[5:8])
     session.rewind(3)
     session.reset()
-    assert (session.frame.pixels == find_spawn(str(checkpoint_folder), None).pixels).all()
+    assert (session.frame.pixels == find_world(str(checkpoint_folder)).spawn(None).pixels).all()
 
 
 def test_a_swap_to_the_same_checkpoint_and_a_rewind_replay(make, checkpoint_folder, some_actions, tmp_path):
@@ -371,20 +372,20 @@ def straying(checkpoint_folder, tmp_path):
 
 @pytest.mark.parametrize("anchor", ["frame", "spawn"])
 def test_a_strayed_dream_is_begun_afresh_and_replays(straying, some_actions, tmp_path, anchor):
-    spawn = find_spawn(str(straying), "a")
-    settings = SessionSettings("2", seed=7, spawn_note=note_for(str(straying), spawn), anchor=anchor)
-    session = Session(open_played(str(straying), threads=1, backend="eager"), spawn, settings)
+    spawn = find_world(str(straying)).spawn("a")
+    settings = SessionSettings("2", seed=7, anchor=anchor)
+    session = Session(open_world(str(straying), LoadOptions(threads=1, backend="eager")), spawn, settings)
     before = session.advance(some_actions[0])
     session.record(tmp_path / "late.jsonl")
-    anchored = []
+    reanchored_at = []
     for action in some_actions[1:35]:
         session.slack(forever)
-        ticked = session.advance(action)
-        if ticked.anchored:
-            anchored.append(ticked.frame.tick)
-            same = np.array_equal(session.frame.pixels, ticked.frame.pixels)
-            assert same == (anchor == "frame") and session.tick == ticked.frame.tick
-    assert anchored == [STRAY_TICKS * i for i in (1, 2, 3)] and not before.anchored
+        result = session.advance(action)
+        if result.reanchored:
+            reanchored_at.append(result.frame.tick)
+            same = np.array_equal(session.frame.pixels, result.frame.pixels)
+            assert same == (anchor == "frame") and session.tick == result.frame.tick
+    assert reanchored_at == [DRIFTED_TICKS * i for i in (1, 2, 3)] and not before.reanchored
     session.rewind(15)  # between two of them
     digests(session, some_actions[:4])
     session.record(tmp_path / "later.jsonl")  # what led here has an anchor in it
@@ -398,4 +399,4 @@ def test_a_strayed_dream_is_begun_afresh_and_replays(straying, some_actions, tmp
 
 def test_a_dream_that_keeps_to_what_it_knows_is_left_alone(make, some_actions):
     session = make()
-    assert not any(session.advance(a).anchored for a in some_actions)
+    assert not any(session.advance(a).reanchored for a in some_actions)

@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 
 from worldsim.camera import Look, Pose
-from worldsim.player import RandomPlayer
-from worldsim.source.dynamics import Dynamics
-from worldsim.world import Spawn, advance
+from worldsim.source.rooms.dynamics import Dynamics
+from worldsim.source.rooms.random_player import RandomPlayer
+from worldsim.world import Frame, Spawn
+
+
+def at(pose: Pose) -> Frame:
+    """A frame that tells nothing but where it is."""
+    return Frame(np.zeros((1, 1, 3), np.uint8), 0, pose.look, pose)
 
 
 def test_no_walk_leads_into_a_wall(scene):
@@ -17,7 +22,7 @@ def test_no_walk_leads_into_a_wall(scene):
         player = RandomPlayer(scene, dynamics, seed)
         pose = player.start_pose()
         for _ in range(500):
-            pose = dynamics.advance(pose, player.act(pose))
+            pose = dynamics.advance(pose, player.act(at(pose)))
             x, y = dynamics.push_out(pose.x, pose.y)
             assert np.hypot(x - pose.x, y - pose.y) < 0.02  # a pinch between two solids may leave some millimetres
             assert any(r.rect[0] - 0.3 <= x <= r.rect[2] + 0.3 and r.rect[1] - 0.3 <= y <= r.rect[3] + 0.3
@@ -51,7 +56,7 @@ def test_the_random_player_visits_every_room_and_uses_every_control(scene):
         player = RandomPlayer(scene, dynamics, seed)
         pose = player.start_pose()
         for _ in range(400):
-            action = player.act(pose)
+            action = player.act(at(pose))
             pose = dynamics.advance(pose, action)
             used |= {(i, v) for i, v in enumerate(action.values[:3])}
             rooms |= {
@@ -63,9 +68,9 @@ def test_the_random_player_visits_every_room_and_uses_every_control(scene):
 
 @pytest.fixture(scope="module")
 def world(scene):
-    from worldsim.source.source_world import SourceWorld
+    from worldsim.source.rooms.world import RoomsWorld
 
-    world = SourceWorld(scene)
+    world = RoomsWorld(scene)
     yield world
     world.close()
 
@@ -97,7 +102,7 @@ def test_every_spawn_shows_a_place_with_detail(world, scene):
 def test_turning_right_moves_the_picture_left(world, scene):
     space = scene.action_space
     state, before = world.start(0, Spawn("", np.zeros(0), Pose(4.5, 2.2, Look(0.0, 0.0))))
-    _, after = advance(world, state, space.make(yaw=32))  # 8 degrees: about 14 columns of 160 in the middle
+    _, after = world.advance(state, space.make(yaw=32))  # 8 degrees: about 14 columns of 160 in the middle
     middle = before.pixels[:, 70:90].astype(float)
     errors = [np.abs(after.pixels[:, 70 - s : 90 - s] - middle).mean() for s in range(-25, 26)]
     assert 10 <= int(np.argmin(errors)) - 25 <= 19

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from worldsim.drafts import DraftCount
-from worldsim.pans import minimum_jerk
-from worldsim.speculation import ActionPredictor, Depth, Pace, _Habits
+from worldsim.play.action_predictor import ActionPredictor, DraftCost, DraftDepth, _Habits
+from worldsim.play.drafts import DraftCount
+from worldsim.play.pans import minimum_jerk
 
 
 def pan(size: float, length: int) -> list[int]:
@@ -141,7 +141,7 @@ def test_predicting_changes_nothing(scene):
 
 
 def test_drafts_go_deeper_while_they_are_accepted():
-    depth = Depth()
+    depth = DraftDepth()
     assert depth.limit == 1
     for _ in range(40):
         depth.observe(True)
@@ -161,7 +161,7 @@ def test_memory_is_bounded():
 
 
 def test_a_draft_is_started_only_if_it_fits():
-    pace = Pace()
+    pace = DraftCost()
     assert pace.fits(0.001)  # nothing known yet
     for _ in range(5):
         pace.observe(0.030)
@@ -169,7 +169,7 @@ def test_a_draft_is_started_only_if_it_fits():
 
 
 def test_one_hiccup_does_not_end_drafting():
-    pace = Pace()
+    pace = DraftCost()
     pace.observe(0.020)
     pace.observe(0.500)
     assert any(pace.fits(0.040) for _ in range(40))

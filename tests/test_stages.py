@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from worldsim.checkpoint import shape_of
 from worldsim.data.latents import Latents
 from worldsim.data.transitions import Transitions, draw_transitions
 from worldsim.diffusion.schedule import loss_weight
 from worldsim.model.generator import Generator, GeneratorConfig
-from worldsim.model.place import PlaceConfig
-from worldsim.train.consistency import GRID, ConsistencyStage
-from worldsim.train.dmd import DmdStage
-from worldsim.train.forcing import ForcingStage
-from worldsim.train.odometry import OdometryStage
-from worldsim.train.place import PlaceStage
-from worldsim.train.resampling import ResamplingStage
+from worldsim.model.place_memory import PlaceConfig
+from worldsim.model.weights import shape_of
+from worldsim.train.stages.consistency import GRID, ConsistencyStage
+from worldsim.train.stages.dmd import DmdStage
+from worldsim.train.stages.forcing import ForcingStage
+from worldsim.train.stages.odometry import OdometryStage
+from worldsim.train.stages.place import PlaceStage
+from worldsim.train.stages.resampling import ResamplingStage
 from worldsim.train.trainer import TrainConfig, Trainer
 
 PLACE = PlaceConfig(
@@ -97,14 +97,14 @@ def always(latents: Latents, seed: int = 3, off: float = 0.0):
 @pytest.mark.parametrize("name", ["forcing", "resampling"])
 def test_a_network_that_knows_the_truth_has_no_loss(name, scene, latents, transitions):
     stage = make(name, scene, latents, transitions)
-    stage.model.clip = always(latents)
+    stage.model.teacher_forcing = always(latents)
     (loss, _), _ = clip_loss(stage, latents)
     assert loss == 0
 
 
 def test_an_exact_teacher_and_a_student_equal_to_it_have_no_loss(scene, latents, transitions):
     stage = make("consistency", scene, latents, transitions)
-    stage.model.clip = stage.teacher.clip = always(latents)
+    stage.model.teacher_forcing = stage.teacher.teacher_forcing = always(latents)
     (loss, _), _ = clip_loss(stage, latents)
     assert loss < 1e-10
 
@@ -112,10 +112,10 @@ def test_an_exact_teacher_and_a_student_equal_to_it_have_no_loss(scene, latents,
 def test_only_the_last_pair_tells_a_student_that_is_off_by_as_much_everywhere(scene, latents, transitions):
     """Below, it agrees with itself; at the last pair the teacher's step ends at the truth, and it does not."""
     stage = make("consistency", scene, latents, transitions)
-    stage.teacher.clip, stage.model.clip = always(latents), always(latents, off=0.5)
+    stage.teacher.teacher_forcing, stage.model.teacher_forcing = always(latents), always(latents, off=0.5)
     levels = []
-    model_clip = stage.model.clip
-    stage.model.clip = lambda clean, seen, x, level, condition: (levels.append(level), model_clip())[1]
+    model_clip = stage.model.teacher_forcing
+    stage.model.teacher_forcing = lambda clean, seen, x, level, condition: (levels.append(level), model_clip())[1]
     (loss, _), _ = clip_loss(stage, latents)
     level = levels[-1]  # the student's own, after the target's
     last = (level * GRID).round() == 1
@@ -124,8 +124,8 @@ def test_only_the_last_pair_tells_a_student_that_is_off_by_as_much_everywhere(sc
 
 def test_a_critic_equal_to_its_teacher_moves_nothing(scene, latents, transitions):
     stage = make("dmd", scene, latents, transitions)
-    stage.teacher.clip = stage.critic.clip = always(latents, off=0.2)
-    stage.generator.clip = always(latents)
+    stage.teacher.teacher_forcing = stage.critic.teacher_forcing = always(latents, off=0.2)
+    stage.generator.teacher_forcing = always(latents)
     (loss, numbers), _ = clip_loss(stage, latents)
     assert numbers["matching"] == 0 and numbers["truth"] == 0 and loss == pytest.approx(numbers["critic"])
 
@@ -133,8 +133,8 @@ def test_a_critic_equal_to_its_teacher_moves_nothing(scene, latents, transitions
 def test_a_student_is_pulled_to_where_the_teacher_goes_and_its_critic_does_not(scene, latents, transitions):
     """The critic knows the student exactly; the teacher lies 0.2 above: that is the way and the size of the pull."""
     stage = make("dmd", scene, latents, transitions)
-    stage.teacher.clip = always(latents, off=0.2)
-    stage.generator.clip = stage.critic.clip = always(latents)
+    stage.teacher.teacher_forcing = always(latents, off=0.2)
+    stage.generator.teacher_forcing = stage.critic.teacher_forcing = always(latents)
     (_, numbers), _ = clip_loss(stage, latents)
     assert numbers["matching"] == pytest.approx(0.5 * 0.2**2, rel=1e-3) and numbers["critic"] == 0
 
@@ -162,7 +162,7 @@ def test_odometry_that_knows_every_step_has_no_loss(scene, latents, transitions)
 
 def test_steps_from_inside_walls_end_outside(scene, transitions):
     """Nearly all: between a wall and a pillar beside it three pushes may not be enough."""
-    from worldsim.source.dynamics import Dynamics
+    from worldsim.source.rooms.dynamics import Dynamics
 
     dynamics = Dynamics(scene)
     walked = transitions.action[:, :2].any(dim=1)

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from worldsim.actions import BUNDLED, action_source, trace_actions
 from worldsim.errors import TraceError
-from worldsim.trace import Header, TraceWriter, decode_picture, digest, encode_picture, read_trace
+from worldsim.play.action_sources import BUNDLED, action_source, trace_actions
+from worldsim.play.trace import Header, TraceWriter, decode_picture, digest, encode_picture, read_trace
 
 HEADER = Header("gallery", "s", "c", "h", 3, {"name": "a"}, 2, 20.0, {}, ["walk"])
 
@@ -93,7 +93,7 @@ def test_pictures_survive_as_text():
 
 def test_the_bundled_play_is_like_a_persons(scene):
     """Bursts of keys, eased pans, stillness: none of them all the time."""
-    files = sorted(BUNDLED.glob("human-gallery-*.jsonl"))
+    files = sorted(BUNDLED.glob("synthetic-gallery-*.jsonl"))
     assert len(files) >= 3
     for file in files:
         actions = trace_actions(file, scene)
@@ -104,7 +104,7 @@ def test_the_bundled_play_is_like_a_persons(scene):
 
 
 def test_action_sources_are_endless_and_repeat_by_seed(scene, tmp_path):
-    for kind in ("idle", "random", "human", str(sorted(BUNDLED.glob("human-gallery-*.jsonl"))[0])):
+    for kind in ("idle", "random", "human", str(sorted(BUNDLED.glob("synthetic-gallery-*.jsonl"))[0])):
         a, b = action_source(kind, scene, 5), action_source(kind, scene, 5)
         assert [next(a) for _ in range(1500)] == [next(b) for _ in range(1500)]
     other = read_trace(write(tmp_path / "a.jsonl"))

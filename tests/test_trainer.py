@@ -12,26 +12,34 @@ from torch import nn
 
 from worldsim.errors import CheckpointError, ConfigError, DataError
 from worldsim.model.sizes import MODELS
-from worldsim.train.run import Request, _changed, train
+from worldsim.train.request import Request
+from worldsim.train.restore import changed_config
+from worldsim.train.run import train
+from worldsim.train.stages.base import Stage
 from worldsim.train.trainer import TrainConfig, Trainer
 
 
-class Quadratic:
+class Quadratic(Stage):
     """A stage whose best weights are known."""
 
     name = "quadratic"
 
     def __init__(self) -> None:
         torch.manual_seed(0)
-        self.model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.LayerNorm(8), nn.Linear(8, 4))
+        self._model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.LayerNorm(8), nn.Linear(8, 4))
         self.exports = 0
+
+    @classmethod
+    def create(cls, setup):
+        return cls()
+
+    @property
+    def model(self):
+        return self._model
 
     def loss(self, step_seed, step):
         x = torch.randn(16, 4, generator=torch.Generator().manual_seed(step_seed))
         return (self.model(x) - x.flip(-1)).square().mean(), {}
-
-    def sample(self):
-        return None
 
     def export(self):
         self.exports += 1
@@ -82,15 +90,14 @@ def test_resuming_another_shape_is_one_sentence(tmp_path):
 @pytest.mark.gl
 def test_the_stages_follow_each_other_into_a_playable_checkpoint(nonsense_episodes, scene, tmp_path, monkeypatch):
     from worldsim.checkpoint import open_checkpoint
-    from worldsim.loader import find_spawn, open_played
     from worldsim.model.generator import GeneratorConfig
-    from worldsim.model.place import PlaceConfig
-    from worldsim.world import advance
+    from worldsim.model.place_memory import PlaceConfig
+    from worldsim.worlds.catalogue import LoadOptions, find_world, open_world
 
     small = PlaceConfig(
         cell_m=1.0, fine_m=1.0, fine_features=2, features=2, rays=1, samples=8, width=16, hidden=16, depth=1
     )
-    monkeypatch.setattr("worldsim.train.run.TRANSITIONS", 200)
+    monkeypatch.setattr("worldsim.train.stages.odometry.TRANSITIONS", 200)
     monkeypatch.setitem(MODELS, "tiny", GeneratorConfig(width=32, depth=2, heads=2, hidden=32, window=2, place=small))
     folder = tmp_path / "runs" / "made"
     config = TrainConfig(steps=2, warmup_steps=1)
@@ -106,9 +113,9 @@ def test_the_stages_follow_each_other_into_a_playable_checkpoint(nonsense_episod
     assert all(torch.equal(a, b) for a, b in zip(frozen, _encoder(folder), strict=True))
     stages = [p["stage"] for p in open_checkpoint(str(folder)).info.provenance]
     assert stages == ["codec", "place", "odometry", "forcing", "resampling", "consistency", "codec"]
-    world = open_played(str(folder), threads=1, backend="eager").world
-    state, _ = world.start(0, find_spawn(str(folder), "entrance"))
-    assert advance(world, state, scene.action_space.idle)[1].pixels.shape == (96, 160, 3)
+    world = open_world(str(folder), LoadOptions(threads=1, backend="eager")).world
+    state, _ = world.start(0, find_world(str(folder)).spawn("entrance"))
+    assert world.advance(state, scene.action_space.idle)[1].pixels.shape == (96, 160, 3)
 
 
 def _encoder(folder):
@@ -147,4 +154,4 @@ def test_episodes_of_another_scene_are_refused(nonsense_episodes, scene, tmp_pat
 )
 def test_a_field_that_is_none_is_one_sentence(change, says):
     with pytest.raises(ConfigError, match=says):
-        _changed(MODELS["tiny"], (change,))
+        changed_config(MODELS["tiny"], (change,))

@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT, tool
 from PIL import Image
 
-from worldsim.trace import read_trace
+from worldsim.play.trace import read_trace
 
 pytestmark = [
     pytest.mark.gl,

@@ -1,3 +1,3 @@
-from worldsim.cli import main
+from worldsim.cli.main import main
 
 raise SystemExit(main())

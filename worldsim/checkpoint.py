@@ -1,16 +1,16 @@
 """Checkpoints: a folder with weights, configuration, scene, spawns, provenance and scores.
 
-Reading what a checkpoint says needs no torch; its networks are loaded on demand. Nothing is ever unpickled: weights
-are safetensors, all else YAML and PNG. Every file is named with its SHA-256 in `world.yaml`.
+Knows no torch: what is done with the weights is in model/weights.py. Nothing is ever unpickled: weights are
+safetensors, all else YAML and PNG. Every file is named with its SHA-256 in `world.yaml`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import yaml
@@ -22,13 +22,9 @@ from worldsim.errors import CheckpointError, ConfigError, SpawnError, nearest
 from worldsim.scene import Scene, scene_hash
 from worldsim.world import Spawn
 
-if TYPE_CHECKING:
-    from worldsim.model.codec import Codec
-    from worldsim.model.generator import Generator, Shape
-
 FORMAT = 1
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
-_YAML = "world.yaml"
+YAML = "world.yaml"
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,7 @@ class CheckpointInfo:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint on disk whose files have been verified."""
+    """A checkpoint on disk: where it lies and what it says."""
 
     path: Path
     info: CheckpointInfo
@@ -115,128 +111,51 @@ class Checkpoint:
 def find_checkpoint(name: str) -> Path:
     """The folder of a checkpoint given by name or path. Raises CheckpointError naming the nearest."""
     for path in (CHECKPOINTS / name, Path(name)):
-        if (path / _YAML).is_file():
+        if (path / YAML).is_file():
             return path
     raise CheckpointError(f"no checkpoint is called {name!r}, {nearest(name, checkpoint_names())}")
 
 
 def checkpoint_names() -> list[str]:
     """Names of the shipped checkpoints that can be played, the best default first."""
-    names = sorted(p.parent.name for p in CHECKPOINTS.glob(f"*/{_YAML}"))
+    names = sorted(p.parent.name for p in CHECKPOINTS.glob(f"*/{YAML}"))
     return sorted(names, key=lambda n: (n != "gallery", n))
 
 
 def open_checkpoint(name: str) -> Checkpoint:
     """Read and verify a checkpoint by name or path. Raises CheckpointError."""
     path = find_checkpoint(name)
-    info = read_info(path)
-    for file, wanted in info.files.items():
+    checkpoint = Checkpoint(path, read_info(path))
+    verify(checkpoint)
+    return checkpoint
+
+
+def verify(checkpoint: Checkpoint) -> None:
+    """Hold every file against its hash. Raises CheckpointError."""
+    path = checkpoint.path
+    for file, wanted in checkpoint.info.files.items():
         if not (path / file).is_file():
             raise CheckpointError(f"{path}: {file} is missing; restore the checkpoint's folder")
         if file_hash(path / file) != wanted:
-            raise CheckpointError(f"{path}: {file} is damaged (its SHA-256 is not the one in {_YAML}); restore it")
-    return Checkpoint(path, info)
+            raise CheckpointError(f"{path}: {file} is damaged (its SHA-256 is not the one in {YAML}); restore it")
 
 
 def read_info(path: Path) -> CheckpointInfo:
     """What `world.yaml` says. Raises CheckpointError."""
     try:
-        info = from_mapping(CheckpointInfo, read_yaml(path / _YAML), f"{path / _YAML}:")
+        info = from_mapping(CheckpointInfo, read_yaml(path / YAML), f"{path / YAML}:")
     except ConfigError as error:
         raise CheckpointError(str(error)) from None
     if scene_hash(info.scene) != info.scene_sha256:
-        raise CheckpointError(f"{path / _YAML}: the scene is not the one of scene_sha256; restore the file")
+        raise CheckpointError(f"{path / YAML}: the scene is not the one of scene_sha256; restore the file")
     return info
-
-
-def write_checkpoint(
-    path: Path, info: CheckpointInfo, codec: Codec, generator: Generator | None, spawns: list[Spawn]
-) -> None:
-    """Write a whole checkpoint, file by file through renames, `world.yaml` last."""
-    import torch
-    from safetensors.torch import save_file
-
-    (path / "spawns").mkdir(parents=True, exist_ok=True)
-    entries = []
-    for spawn in spawns:
-        file = f"{spawn.name}.png"
-        Image.fromarray(spawn.pixels).save(path / "spawns" / file, optimize=True)
-        entries.append(SpawnEntry(spawn.name, file, None if spawn.pose is None else spawn.pose.as_tuple()))
-    networks = {"codec.safetensors": codec} | ({} if generator is None else {"generator.safetensors": generator})
-    for file, network in networks.items():
-        tensors = {k: v.detach().to("cpu", torch.float16).contiguous() for k, v in network.state_dict().items()}
-        part = path / f"{file}.part"
-        save_file(tensors, part)
-        os.replace(part, path / file)
-    files = {file: file_hash(path / file) for file in networks}
-    files |= {f"spawns/{e.file}": file_hash(path / "spawns" / e.file) for e in entries}
-    write_info(path, replace(info, spawns=tuple(entries), files=files))
 
 
 def write_info(path: Path, info: CheckpointInfo) -> None:
     """Replace `world.yaml`."""
-    part = path / f"{_YAML}.part"
+    part = path / f"{YAML}.part"
     part.write_text(yaml.safe_dump(to_mapping(info), sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
-    os.replace(part, path / _YAML)
-
-
-def load_networks(checkpoint: Checkpoint) -> tuple[Codec, Generator]:
-    """Build both networks and load their weights, as float32 in eval mode. Raises CheckpointError."""
-    from worldsim.model.codec import Codec, CodecConfig
-    from worldsim.model.generator import Generator, GeneratorConfig
-
-    path, info = checkpoint.path, checkpoint.info
-    if "generator.safetensors" not in info.files:
-        raise CheckpointError(f"{path} has no generator yet; run `worldsim train forcing {info.scene.name}`")
-    try:
-        codec_config = from_mapping(CodecConfig, info.codec, f"{path / _YAML}: codec")
-        config = from_mapping(GeneratorConfig, info.generator, f"{path / _YAML}: generator")
-    except ConfigError as error:
-        raise CheckpointError(str(error)) from None
-    codec, generator = Codec(codec_config), Generator(config, shape_of(info.scene, codec_config.channels))
-    fill(codec, path / "codec.safetensors")
-    fill(generator, path / "generator.safetensors")
-    return codec.eval().requires_grad_(False), generator.eval().requires_grad_(False)
-
-
-def shape_of(scene: Scene, channels: int) -> Shape:
-    """What a scene and a codec fix of a generator."""
-    from worldsim.model.codec import PATCH
-    from worldsim.model.generator import Shape
-
-    return Shape(
-        rows=scene.frame.height // PATCH,
-        columns=scene.frame.width // PATCH,
-        channels=channels,
-        actions=scene.action_space.size,
-        aspect=scene.frame.aspect,
-        camera=scene.camera,
-        step_m=scene.source.motion.run_m_s / scene.tick_hz,
-        extent=scene.source.extent,
-    )
-
-
-def fill(network: Any, path: Path) -> None:
-    """Load a safetensors file into a network; every tensor must be there and fit. Raises CheckpointError."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} cannot be read as safetensors: {error}") from None
-    own = network.state_dict()
-    for name, value in own.items():
-        if name not in tensors:
-            raise CheckpointError(f"{path}: tensor {name} is missing")
-        if tensors[name].shape != value.shape:
-            raise CheckpointError(
-                f"{path}: {name} must have shape {tuple(value.shape)}, got {tuple(tensors[name].shape)}"
-            )
-    unknown = sorted(set(tensors) - set(own))
-    if unknown:
-        raise CheckpointError(f"{path}: tensor {unknown[0]} is unknown")
-    network.load_state_dict({k: v.float() for k, v in tensors.items()})
+    os.replace(part, path / YAML)
 
 
 def file_hash(path: Path) -> str:

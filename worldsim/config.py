@@ -84,6 +84,10 @@ def require(condition: bool, message: str) -> None:
 def _convert(hint: Any, value: Any, where: str) -> Any:
     origin = get_origin(hint)
     if dataclasses.is_dataclass(hint):
+        if hasattr(hint, "variant") and isinstance(
+            value, dict
+        ):  # a tagged union: the mapping says which class it is of
+            hint = hint.variant(value, where)
         return from_mapping(typing.cast(type, hint), value, where)
     if origin in (Union, types.UnionType):
         options = get_args(hint)

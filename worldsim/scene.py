@@ -1,25 +1,27 @@
 """A scene: what a world is. Loads and validates `scenes/NAME.yaml`.
 
-Knows the words of the file, not how a source draws them.
+Knows the words of the file. What the `source` part says is up to the source it names (see registry.SOURCES).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from worldsim.action import ActionSpace, Control
+from worldsim.action import Action, ActionSpace, Control
 from worldsim.camera import Camera, Look, Pose
 from worldsim.config import from_mapping, read_yaml, require, to_mapping
 from worldsim.errors import ConfigError, SceneError, nearest
+from worldsim.registry import SOURCES
+
+if TYPE_CHECKING:
+    from worldsim.source.base import SourceWorld
 
 SCENES = Path(__file__).parent / "scenes"
-
-Colour = tuple[float, float, float]
-Rect = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -39,151 +41,57 @@ class FrameSize:
 
 
 @dataclass(frozen=True)
-class Motion:
-    """How the player moves: speeds in metres a second, radius of the body in metres."""
+class Place:
+    """Where a player with a camera can be, in metres.
 
-    walk_m_s: float = 1.6
-    run_m_s: float = 3.2
-    radius_m: float = 0.3
+    bounds: x0, y0, x1, y1 of the floor; extent: least x, y, z, then greatest x, y, z of all that can be seen;
+    top_speed_m_s: the player's.
+    """
 
-    def __post_init__(self) -> None:
-        require(0 < self.walk_m_s <= self.run_m_s <= 20, f"walk_m_s must lie in (0, run_m_s], got {self.walk_m_s:g}")
-        require(0 < self.radius_m <= 2, f"radius_m must lie in (0, 2], got {self.radius_m:g}")
-
-
-@dataclass(frozen=True)
-class Room:
-    """A room. rect: x0, y0, x1, y1 in metres; colours in sRGB [0, 1]."""
-
-    name: str
-    rect: Rect
-    height: float
-    wall: Colour
-    floor: Literal["planks", "tiles", "carpet"]
-    floor_colour: Colour
-    floor_accent: Colour
-    ceiling: Colour = (0.92, 0.91, 0.88)
-    lamp: Colour = (1.0, 0.93, 0.82)
-
-    def __post_init__(self) -> None:
-        require(self.rect[0] < self.rect[2] and self.rect[1] < self.rect[3], f"rect must grow, got {self.rect}")
-        require(1.8 <= self.height <= 20, f"height must lie in [1.8, 20], got {self.height:g}")
+    bounds: tuple[float, float, float, float]
+    extent: tuple[float, float, float, float, float, float]
+    top_speed_m_s: float
 
 
 @dataclass(frozen=True)
-class Doorway:
-    """An opening between rooms, as a rectangle of floor that reaches from one room into the other."""
+class SourceConfig:
+    """The `source` part of a scene file: which true engine, and its settings. Each source has a subclass."""
 
-    rect: Rect
-    height: float = 2.3
-    colour: Colour = (0.46, 0.35, 0.25)
+    engine: str
 
-
-@dataclass(frozen=True)
-class Solid:
-    """A pillar (radius, height), sphere (radius, on a plinth of `height`) or box (size x, y; height; turned by yaw)."""
-
-    kind: Literal["pillar", "sphere", "box"]
-    at: tuple[float, float]
-    colour: Colour
-    height: float = 0.9
-    radius: float = 0.3
-    size: tuple[float, float] = (0.6, 0.6)
-
-    def __post_init__(self) -> None:
-        require(self.height >= 0 and self.radius > 0 and min(self.size) > 0, "height, radius and size must be positive")
-
-
-Side = Literal["west", "east", "south", "north"]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A framed picture on a wall: centre `along` the wall in metres from the room's corner, `up` from the floor."""
-
-    room: str
-    side: Side
-    along: float
-    style: Literal["sunset", "mountains", "grid", "circles", "waves", "night", "portrait", "bands"]
-    size: tuple[float, float] = (1.4, 1.0)
-    up: float = 1.6
-    seed: int = 0
-    frame: Colour = (0.55, 0.42, 0.18)
-
-
-@dataclass(frozen=True)
-class Window:
-    """A window in a wall, through which the sun falls."""
-
-    room: str
-    side: Side
-    along: float
-    size: tuple[float, float] = (2.2, 1.5)
-    up: float = 1.75
-
-
-@dataclass(frozen=True)
-class Sun:
-    """Direction the light travels (x, y, z) and its colour, which may exceed 1."""
-
-    direction: Colour = (0.8, 0.25, -0.55)
-    colour: Colour = (1.5, 1.3, 1.0)
-
-
-@dataclass(frozen=True)
-class RoomsSource:
-    """A building of rectangular rooms, drawn by the scene engine."""
-
-    engine: Literal["rooms"]
-    rooms: tuple[Room, ...]
-    doorways: tuple[Doorway, ...] = ()
-    solids: tuple[Solid, ...] = ()
-    pictures: tuple[Picture, ...] = ()
-    windows: tuple[Window, ...] = ()
-    sun: Sun = Sun()
-    fog: Colour = (0.74, 0.73, 0.74)
-    fog_per_m: float = 0.02
-    motion: Motion = Motion()
-
-    def __post_init__(self) -> None:
-        require(0 < len(self.rooms) <= 8, f"rooms must list 1 to 8 rooms, got {len(self.rooms)}")
-        require(len(self.windows) <= 4, f"windows must list at most 4, got {len(self.windows)}")  # shader arrays
-        require(len(self.solids) <= 24, f"solids must list at most 24, got {len(self.solids)}")
-        names = [r.name for r in self.rooms]
-        wanted = [(f"pictures[{i}]", p.room) for i, p in enumerate(self.pictures)]
-        wanted += [(f"windows[{i}]", w.room) for i, w in enumerate(self.windows)]
-        for place, room in wanted:
-            require(room in names, f"{place}.room is {room!r}, {nearest(room, names)}")
-
-    def room(self, name: str) -> Room:
-        return next(r for r in self.rooms if r.name == name)
+    @classmethod
+    def variant(cls, mapping: dict[str, Any], where: str) -> type[SourceConfig]:
+        """The subclass that a mapping's `engine` names. Raises ConfigError."""
+        if "engine" not in mapping:
+            raise ConfigError(f"{where}.engine is missing, known: {', '.join(SOURCES.names())}")
+        return SOURCES.get(mapping["engine"], f"{where}.engine")
 
     @property
-    def bounds(self) -> Rect:
-        """Smallest rectangle around all rooms."""
-        rects = [r.rect for r in self.rooms]
-        return min(r[0] for r in rects), min(r[1] for r in rects), max(r[2] for r in rects), max(r[3] for r in rects)
+    def place(self) -> Place | None:
+        """Where the player can be; None for a source without poses."""
+        return None
 
-    @property
-    def extent(self) -> tuple[float, float, float, float, float, float]:
-        """The box of all that can be seen, walls, floor and ceiling included."""
-        x0, y0, x1, y1 = self.bounds
-        margin = 0.4
-        return x0 - margin, y0 - margin, -0.2, x1 + margin, y1 + margin, max(r.height for r in self.rooms) + 0.2
+    def dynamics(self, scene: Scene) -> Callable[[Pose, Action], Pose] | None:
+        """The pose one tick after an action, walls included, without drawing; None for a source without poses."""
+        return None
+
+    def open(self, scene: Scene) -> SourceWorld:
+        """The true engine of a scene with this source. Raises WorldsimError if it cannot run here."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class SpawnPoint:
-    """A named place to start from."""
+    """A named place to start from. at, yaw_deg, pitch_deg: the pose there; `at` is left out without a camera."""
 
     name: str
-    at: tuple[float, float]
+    at: tuple[float, float] | None = None
     yaw_deg: float = 0.0
     pitch_deg: float = 0.0
 
     @property
-    def pose(self) -> Pose:
-        return Pose(self.at[0], self.at[1], Look(self.yaw_deg, self.pitch_deg))
+    def pose(self) -> Pose | None:
+        return None if self.at is None else Pose(*self.at, Look(self.yaw_deg, self.pitch_deg))
 
 
 @dataclass(frozen=True)
@@ -194,20 +102,32 @@ class Scene:
     title: str
     frame: FrameSize
     controls: tuple[Control, ...]
-    source: RoomsSource
-    camera: Camera = Camera()
+    source: SourceConfig
+    camera: Camera | None = None
     tick_hz: float = 20.0
     spawns: tuple[SpawnPoint, ...] = ()
     events: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require(1 <= self.tick_hz <= 120, f"tick_hz must lie in [1, 120], got {self.tick_hz:g}")
+        if self.camera is None and self.source.place is not None:
+            object.__setattr__(self, "camera", Camera())  # who shows a place looks at it
         require(len(self.spawns) > 0, "spawns must list at least one place to start from")
+        names = [s.name for s in self.spawns]
+        require(len(set(names)) == len(names), f"spawns must have different names, got {', '.join(names)}")
+        posed = self.camera is not None and self.source.place is not None
+        for spawn in self.spawns:
+            require(not posed or spawn.at is not None, f"spawns: {spawn.name} must say where it is (at: [x, y])")
         ActionSpace(self.controls)
 
     @property
     def action_space(self) -> ActionSpace:
         return ActionSpace(self.controls)
+
+    @property
+    def place(self) -> Place | None:
+        """Where the player can be; None unless the scene has a camera and its source knows poses."""
+        return None if self.camera is None else self.source.place
 
 
 def parse_scene(data: Any, where: str) -> Scene:

@@ -1,4 +1,4 @@
-"""The World protocol: anything that yields frames for actions. No torch here.
+"""The World: anything that yields frames for actions. No torch here.
 
 `advance` is pure: the same state and action give the same result, always. So a draft is a call, accepting it is an
 assignment, and a branch is a kept state.
@@ -6,34 +6,42 @@ assignment, and a branch is a kept state.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
 from worldsim.action import Action
 from worldsim.camera import Look, Pose
 from worldsim.scene import Scene
+from worldsim.stepwise import Stepwise
 
-T = TypeVar("T")
-
-State = Any
+State: TypeAlias = Any
 """Everything a world needs to go on, as a value that is never changed in place. Each world has its own type."""
+
+Snapshot: TypeAlias = Any
+"""What a world keeps of a past tick. Each world has its own type."""
 
 
 @dataclass(frozen=True)
 class Frame:
     """One picture of a world.
 
-    pixels: uint8 (H, W, 3), rows from the top. tick: 0 for the start picture. look: the view the picture was made
-    for. pose: the true pose from a source, the believed one from a neural world with a camera; None without one.
+    pixels: uint8 (H, W, 3), rows from the top. tick: 0 for the start picture. look: the view the picture was made for;
+    None without a camera. pose: the true pose from a source, the believed one from a dream; None where there is none.
+    reward: of the tick, None where the world knows none. terminated, truncated: the tick ended an episode, by its own
+    rules or by a limit of time; the next `advance` begins a new one.
     """
 
     pixels: np.ndarray
     tick: int
-    look: Look
+    look: Look | None = None
     pose: Pose | None = None
+    reward: float | None = None
+    terminated: bool = False
+    truncated: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,68 +54,66 @@ class Spawn:
 
 
 @dataclass(frozen=True)
-class Moment:
-    """One tick of the past, enough to enter another world of the same scene: what was seen, done and believed."""
+class ObservedFrame:
+    """One tick of the past as it was seen: enough to prefill another world of the same scene."""
 
     frame: Frame
     action: Action
 
 
-class World(Protocol):
-    """Anything with `start` and `advance` that yields frames."""
+class World(ABC):
+    """Anything with `scene`, `start` and `advance`. All other methods are optional capabilities with a default."""
+
+    max_branches: int = 1
+    """How many actions `advance_stepwise` takes at most in one go."""
 
     @property
-    def scene(self) -> Scene: ...
+    @abstractmethod
+    def scene(self) -> Scene:
+        """What the world is of."""
 
+    @abstractmethod
     def start(self, seed: int, spawn: Spawn) -> tuple[State, Frame]:
         """The state and picture of tick 0. seed: of all randomness of the session."""
-        ...
 
-    @property
-    def branches(self) -> int:
-        """How many actions `passes` takes at most."""
-        ...
+    @abstractmethod
+    def advance(self, state: State, action: Action) -> tuple[State, Frame]:
+        """The next state and its picture."""
 
-    def passes(self, state: State, actions: Sequence[Action]) -> Generator[None, None, list[tuple[State, Frame]]]:
-        """Make the next state and picture for each of these actions, pausing between passes so that a draft can be
-        given up."""
-        ...
+    def advance_stepwise(self, state: State, actions: Sequence[Action]) -> Stepwise[list[tuple[State, Frame]]]:
+        """`advance` for each of at most `max_branches` actions, pausing where the work can be given up."""
+        yield
+        return [self.advance(state, action) for action in actions]
 
-    def settle(self, state: State) -> None:
-        """Do now the work that a state has put off; the state's value does not change."""
-        ...
+    def commit(self, state: State) -> None:
+        """Do now the work that a state has put off. The state's value does not change."""
 
-    def strayed(self, state: State) -> bool:
+    def has_drifted(self, state: State) -> bool:
         """Whether the newest picture is unlike anything the world was made from."""
-        ...
+        return False
 
-    def enter(self, seed: int, moments: list[Moment]) -> State:
-        """The state of the last of these moments, made from pictures alone: for swapping worlds in mid-play."""
-        ...
+    def prefill(self, seed: int, observed: Sequence[ObservedFrame]) -> State | None:
+        """The state after these frames, made from pictures alone, for swapping worlds in mid-play. None if this world
+        cannot go on from pictures: it starts at a spawn instead."""
+        return None
 
-    def thin(self, state: State) -> Any:
-        """What must be kept of a state to rebuild it from the state before: as little as possible."""
-        ...
+    def snapshot(self, state: State, frame: Frame) -> Snapshot:
+        """What must be kept of a tick to render its frame again and to restore its state: as little as possible."""
+        return state, frame
 
-    def show(self, thin: Any) -> Frame:
-        """The frame that `passes` made with the state `thin` was taken from, bit for bit. Of a state from `start` or
-        `enter`, only one like the picture it began with."""
-        ...
+    def render(self, snapshot: Snapshot) -> Frame:
+        """The frame of a tick's snapshot, bit for bit. Of a state from `start` or `prefill` it may be only alike."""
+        return snapshot[1]
 
-    def rebuild(self, before: State, thin: Any) -> State:
-        """The state that `thin` was taken from, bit for bit, given the state of the tick before."""
-        ...
+    def restore(self, before: State, snapshot: Snapshot) -> State:
+        """The state a snapshot was taken of, bit for bit, given the state of the tick before."""
+        return snapshot[0]
 
+    def close(self) -> None:
+        """Free what the world holds outside Python's memory. Whoever opened a world closes it."""
 
-def advance(world: World, state: State, action: Action) -> tuple[State, Frame]:
-    """The next state and its picture."""
-    return finish(world.passes(state, [action]))[0]
+    def __enter__(self) -> Self:
+        return self
 
-
-def finish(work: Generator[None, None, T]) -> T:
-    """Run a paused computation to its end."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as stop:
-            return stop.value
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -56,7 +56,7 @@ class Status:
     plain_ms: float = 0.0
     late: int = 0
     recording_s: float | None = None
-    spent: deque[dict[str, float]] = field(default_factory=lambda: deque(maxlen=TIMELINE_TICKS))  # ms by part
+    timings: deque[dict[str, float]] = field(default_factory=lambda: deque(maxlen=TIMELINE_TICKS))  # ms by part
     mode: str = ""
     note: str = ""
 
@@ -111,7 +111,7 @@ class Hud:
         room, floor = TIMELINE_HEIGHT - 26, TIMELINE_HEIGHT - 20
         most = 1.25 * period_ms
         x = surface.get_width() - 10
-        for spent in reversed(status.spent):
+        for spent in reversed(status.timings):
             x -= 2
             if x < 10:
                 break

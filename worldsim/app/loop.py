@@ -21,7 +21,7 @@ from worldsim.app.input import Input
 from worldsim.app.screen import Screen
 from worldsim.app.window import Window
 from worldsim.camera import Look
-from worldsim.engine import EngineProcess, EngineSettings
+from worldsim.engine.server import EngineProcess, EngineSettings
 from worldsim.errors import WorldsimError
 from worldsim.scene import Scene, parse_scene
 
@@ -274,7 +274,7 @@ class Desktop:
         if message["recording"] and self._record_since is None:
             self._record_since = time.perf_counter()
         if self._settings.actions and self._script is None:
-            from worldsim.actions import action_source
+            from worldsim.play.action_sources import action_source
 
             self._script = action_source(self._settings.actions, self._scene, self._engine_settings.seed)
         pygame.display.set_caption(f"worldsim - {self._scene.title}")
@@ -283,7 +283,7 @@ class Desktop:
         now = time.perf_counter()
         if not self.played.first_frame_s:
             self.played.first_frame_s = now - self._begun
-        status, look = self._status, Look(message["yaw_deg"], message["pitch_deg"])
+        status, look = self._status, Look(*(message["look"] or (0.0, 0.0)))
         self._screen.take_frame(self._engine.pixels(message), look, message["tick"])
         status.tick, self._earliest, self._replaying = message["tick"], message["earliest"], message["replaying"]
         self.played.draft = message["draft"]
@@ -298,7 +298,7 @@ class Desktop:
             status.frame_times.append(now)
             status.tick_ms.append(message["tick_ms"])
             # What the engine tells with a frame was spent since the one before: its slack, then this tick.
-            status.spent.append({**message["spent"], "input": self._waited_ms, "draw": self._drawn_ms})
+            status.timings.append({**message["spent"], "input": self._waited_ms, "draw": self._drawn_ms})
             self._drawn_ms = 0.0
             self.played.tick_ms.append(message["tick_ms"])
             self._await_display = stamp
@@ -337,9 +337,10 @@ class Desktop:
             action = next(self._script)
             self._touched_by(action)
         space = self._scene.action_space
-        self._newest_look = self._scene.camera.turn(
-            self._newest_look, space.degrees(action, "yaw"), space.degrees(action, "pitch")
-        )
+        if self._scene.camera is not None:
+            self._newest_look = self._scene.camera.turn(
+                self._newest_look, space.degrees(action, "yaw"), space.degrees(action, "pitch")
+            )
         self._pending = self._next_id = self._next_id + 1
         if self._input_time is not None:  # only what a hand did has a latency
             self._stamps[self._pending] = self._input_time
@@ -392,7 +393,9 @@ class Desktop:
         look = self._newest_look
         if self._rewind_to is not None:
             look = self._screen.shown_look
-        elif self._scene is not None and self._input is not None:  # unsent mouse motion shows at once
+        elif (
+            self._scene is not None and self._scene.camera is not None and self._input is not None
+        ):  # unsent mouse motion shows at once
             look = self._scene.camera.turn(look, *self._input.pending_deg())
         begun = time.perf_counter()
         drawn_at, self._drawn_look = self._screen.draw(look), look

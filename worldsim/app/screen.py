@@ -100,7 +100,7 @@ class Screen:
 
     def _warp(self, scene: Scene, shown: Look, newest: Look) -> np.ndarray:
         """From where the player looks now to where a frame was made for."""
-        if not self.reproject or newest == shown:
+        if not self.reproject or newest == shown or scene.camera is None:
             return np.eye(3)
         return homography(scene.camera, scene.frame.aspect, shown, newest)
 

@@ -1,7 +1,8 @@
 """Episodes on disk: what a player saw and did, one file each.
 
-Layout of a file: the magic line, one JSON header line, then the sections it lists: actions (int16), poses (float64,
-if the source knows them) and the frames, zstd-compressed in blocks so that a clip can be read without the rest.
+Layout of a file: the magic line, one JSON header line, then the sections it lists: actions (int16), poses (float64)
+and rewards (float32) if the source knows them, and the frames, zstd-compressed in blocks, so that a clip can be read
+without the rest.
 Knows nothing of how episodes are collected or used.
 """
 
@@ -25,13 +26,17 @@ _LEVEL = 3
 @dataclass(frozen=True)
 class Episode:
     """frames uint8 (T, H, W, 3); actions int16 (T, A), actions[t] leads from frame t-1 to frame t (actions[0] is
-    idle); poses float64 (T, 4): x, y in metres, yaw, pitch in degrees; None where the source has no poses."""
+    idle); poses float64 (T, 4): x, y in metres, yaw, pitch in degrees; None where the source has no poses; rewards
+    float32 (T,), None where it has none. terminated, truncated: how the last frame ended the episode, if it did."""
 
     frames: np.ndarray
     actions: np.ndarray
     poses: np.ndarray | None
     scene_hash: str
     seed: int
+    rewards: np.ndarray | None = None
+    terminated: bool = False
+    truncated: bool = False
 
 
 def write_episode(path: Path, episode: Episode) -> None:
@@ -45,6 +50,9 @@ def write_episode(path: Path, episode: Episode) -> None:
         "frames": list(episode.frames.shape),
         "actions": list(episode.actions.shape),
         "poses": episode.poses is not None,
+        "rewards": episode.rewards is not None,
+        "terminated": episode.terminated,
+        "truncated": episode.truncated,
         "scene": episode.scene_hash,
         "seed": episode.seed,
         "blocks": [len(b) for b in blocks],
@@ -55,6 +63,8 @@ def write_episode(path: Path, episode: Episode) -> None:
         file.write(episode.actions.astype("<i2").tobytes())
         if episode.poses is not None:
             file.write(episode.poses.astype("<f8").tobytes())
+        if episode.rewards is not None:
+            file.write(episode.rewards.astype("<f4").tobytes())
         for block in blocks:
             file.write(block)
     os.replace(part, path)
@@ -71,6 +81,7 @@ def read_episode(path: Path, start: int = 0, stop: int | None = None, with_frame
             rows, columns = header["actions"]
             actions = np.frombuffer(file.read(rows * columns * 2), "<i2").reshape(rows, columns)
             poses = np.frombuffer(file.read(rows * 4 * 8), "<f8").reshape(rows, 4) if header["poses"] else None
+            rewards = np.frombuffer(file.read(rows * 4), "<f4") if header.get("rewards") else None
             stop = count if stop is None else min(stop, count)
             first, last = start // _BLOCK, -(-stop // _BLOCK)
             frames = np.zeros((0, height, width, channels), np.uint8)
@@ -83,8 +94,9 @@ def read_episode(path: Path, start: int = 0, stop: int | None = None, with_frame
     except (OSError, ValueError, KeyError, zstandard.ZstdError) as error:
         raise DataError(f"{path} cannot be read as an episode: {error}; collect it again") from None
     return Episode(
-        frames, actions[start:stop], None if poses is None else poses[start:stop], header["scene"], header["seed"]
-    )
+        frames, actions[start:stop], None if poses is None else poses[start:stop], header["scene"], header["seed"],
+        None if rewards is None else rewards[start:stop], bool(header.get("terminated")), bool(header.get("truncated")),
+    )  # fmt: skip
 
 
 def list_episodes(folder: Path, split: str) -> list[Path]:

@@ -20,6 +20,7 @@ from worldsim.model.codec import Codec, to_tensor
 from worldsim.model.condition import Condition
 from worldsim.scene import Scene, scene_hash
 
+
 @dataclass(frozen=True)
 class Clips:
     """A batch of clips, each one sink frame followed by T frames. latents (B, 1 + T, N, C); action (B, 1 + T, A);
@@ -51,6 +52,10 @@ class Latents:
         bounds = torch.tensor([c.bounds[1] for c in space.controls], dtype=torch.float32)
         self.action = tensors["actions"].float() / bounds
         poses = tensors["poses"].double()
+        self.posed = bool(len(poses))
+        """Whether the source knows poses; without them positions and looks are zeros."""
+        if not self.posed:
+            poses = torch.zeros(len(self.latents), 4, dtype=torch.float64)
         self.position = poses[:, :2].float()
         self.look = torch.remainder(poses[:, 2:].deg2rad(), 2 * torch.pi).float()
         self.look[:, 1] = poses[:, 3].deg2rad().float()
@@ -71,7 +76,7 @@ class Latents:
         lengths = np.diff(self.starts)
         usable = np.flatnonzero(lengths >= frames)
         if not len(usable):
-            raise DataError(f"no episode has {frames} frames; collect longer ones")
+            raise DataError(f"no episode has {frames} frames; give fewer --clip-frames, or collect longer episodes")
         rows = []
         for episode in rng.choice(usable, batch):
             first = int(rng.integers(lengths[episode] - frames + 1))
@@ -92,9 +97,7 @@ class Latents:
         return Transitions(self.action[after], here, self.look[after, 0], there - here)
 
 
-def load_latents(
-    codec: Codec, codec_hash: str, data: Path, split: str, scene: Scene, quiet: bool = False
-) -> Latents:
+def load_latents(codec: Codec, codec_hash: str, data: Path, split: str, scene: Scene, quiet: bool = False) -> Latents:
     """Latents of a split under this codec, encoding what is not yet on disk. Raises DataError."""
     files = list_episodes(data, split)
     listing = "".join(f"{f.name} {f.stat().st_size} " for f in files)
@@ -107,21 +110,26 @@ def load_latents(
         episode = read_episode(file)
         if episode.scene_hash != scene_hash(scene):
             raise DataError(f"{file} is of another version of {scene.name}; collect into an empty folder")
-        if episode.poses is None:
-            raise DataError(f"{file} has no poses; this scene has a camera and needs them")
+        if episode.poses is None and scene.place is not None:
+            raise DataError(f"{file} has no poses; scene {scene.name} has a camera and needs them")
         with torch.no_grad():
-            parts = [codec.encode(to_tensor(f)) for f in np.array_split(episode.frames, max(1, len(episode.frames) // 50))]
+            parts = [
+                codec.encode(to_tensor(f)) for f in np.array_split(episode.frames, max(1, len(episode.frames) // 50))
+            ]
         latents.append(torch.cat(parts).flatten(2).transpose(1, 2).half())  # (T, N, C)
         actions.append(torch.from_numpy(episode.actions.astype(np.int16)))
-        poses.append(torch.from_numpy(episode.poses.astype(np.float64)))
+        if episode.poses is not None and scene.place is not None:
+            poses.append(torch.from_numpy(episode.poses.astype(np.float64)))
         starts.append(starts[-1] + len(episode.frames))
     tensors = {
         "latents": torch.cat(latents),
         "actions": torch.cat(actions),
-        "poses": torch.cat(poses),
+        "poses": torch.cat(poses) if poses else torch.zeros(0, 4, dtype=torch.float64),
         "starts": torch.tensor(starts),
     }
-    tensors["channel_weight"] = channel_weights(codec, tensors["latents"], read_episode(files[0], 0, 1).frames.shape[1:3])
+    tensors["channel_weight"] = channel_weights(
+        codec, tensors["latents"], read_episode(files[0], 0, 1).frames.shape[1:3]
+    )
     part = path.with_suffix(".part")
     save_file(tensors, part)
     part.replace(path)  # a killed process leaves no half file

@@ -16,7 +16,6 @@ from torch import Tensor
 from worldsim.action import Action
 from worldsim.camera import Look, Pose
 from worldsim.scene import Scene
-from worldsim.source.dynamics import Dynamics
 
 FARTHEST_M = 0.5
 
@@ -44,16 +43,17 @@ class Transitions:
 def draw_transitions(scene: Scene, count: int, seed: int) -> Transitions:
     """Steps of random actions from poses spread evenly over the scene's bounds; without those that were so deep inside
     a wall or a solid that they are thrown far."""
-    space, dynamics = scene.action_space, Dynamics(scene)
+    space, place, move = scene.action_space, scene.place, scene.source.dynamics(scene)
+    assert place is not None and move is not None  # a scene with poses
     rng = np.random.Generator(np.random.Philox(key=seed))
-    x0, y0, x1, y1 = scene.source.bounds
+    x0, y0, x1, y1 = place.bounds
     places = rng.uniform((x0, y0, 0.0), (x1, y1, 360.0), (count, 3))
     bounds = [c.bounds for c in space.controls]
     values = rng.integers([low for low, _ in bounds], [high + 1 for _, high in bounds], (count, len(bounds)))
     rows = []
     for (x, y, yaw), action in zip(places.tolist(), values.tolist(), strict=True):
         taken = Action(tuple(action))
-        after = dynamics.advance(Pose(x, y, Look(yaw)), taken)
+        after = move(Pose(x, y, Look(yaw)), taken)
         if math.hypot(after.x - x, after.y - y) > FARTHEST_M:
             continue
         rows.append([*space.scaled(taken), x, y, math.radians(after.look.yaw_deg % 360.0), after.x - x, after.y - y])

@@ -5,12 +5,13 @@ Equal to diffusers' FlowMatchEulerDiscreteScheduler at equal sigmas (a test).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 
 from torch import Tensor
 
 from worldsim.diffusion.schedule import STEP_LEVELS
 from worldsim.errors import ConfigError
+from worldsim.stepwise import Stepwise
 
 
 def step_levels(steps: int) -> tuple[float, ...]:
@@ -20,9 +21,7 @@ def step_levels(steps: int) -> tuple[float, ...]:
     return STEP_LEVELS[steps]
 
 
-def sampling(
-    noise: Tensor, levels: tuple[float, ...], predict: Callable[[Tensor, float], Tensor]
-) -> Generator[None, None, Tensor]:
+def sampling(noise: Tensor, levels: tuple[float, ...], predict: Callable[[Tensor, float], Tensor]) -> Stepwise[Tensor]:
     """From pure noise to a clean latent, pausing after each pass. predict(x, level) gives the clean latent."""
     x = noise
     for level, after in zip(levels, (*levels[1:], 0.0), strict=True):

@@ -1,0 +1,1 @@
+"""Measuring dreams against true engines, beside what a blind model would score."""

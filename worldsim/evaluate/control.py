@@ -10,15 +10,16 @@ from tqdm import tqdm
 
 from worldsim.camera import Look, Pose
 from worldsim.data.episodes import Episode
-from worldsim.evaluate.dreamer import Dreamer, poses, with_action
 from worldsim.evaluate.metrics import macro_f1, mean, psnr
-from worldsim.evaluate.ruler import Ruler
-from worldsim.player import random_action
-from worldsim.source.source_world import SourceWorld
+from worldsim.evaluate.pose_estimator import PoseEstimator
+from worldsim.evaluate.rollouts import Dreamer, poses, with_action
+from worldsim.source.player import random_action
+from worldsim.source.rooms.layout import rooms_of
+from worldsim.source.rooms.world import RoomsWorld
 
 
 def control(
-    world: SourceWorld, dreamer: Dreamer, walks: list[Episode], ticks: int, readings: int, quiet: bool
+    world: RoomsWorld, dreamer: Dreamer, walks: list[Episode], ticks: int, readings: int, quiet: bool
 ) -> dict[str, Any]:
     """Figures of control, over `ticks` ticks of as many walks as `readings` allow, both dream and truth read two ways.
 
@@ -32,7 +33,7 @@ def control(
     """
     window = dreamer.window
     measured = walks[: max(1, readings // ticks // 4)]
-    ruler = Ruler(world, lambda frame: dreamer.decode(dreamer.encode(frame[None]))[0])
+    ruler = PoseEstimator(world, lambda frame: dreamer.decode(dreamer.encode(frame[None]))[0])
     dreams = dreamer.dream(measured, ticks, "dream", quiet)
     turns: dict[str, list[np.ndarray]] = {"dream": [], "truth": [], "commanded": []}
     moves: dict[str, list[np.ndarray]] = {"dream": [], "truth": [], "keys": []}
@@ -90,20 +91,20 @@ def _motion(track: list[Pose]) -> np.ndarray:
     return np.array(rows)
 
 
-def _keys(world: SourceWorld, actions: np.ndarray) -> np.ndarray:
+def _keys(world: RoomsWorld, actions: np.ndarray) -> np.ndarray:
     """Walk and strafe held in each tick, -1, 0 or 1: (T, 2)."""
     space = world.scene.action_space
     columns = [space.index("walk"), space.index("strafe")]
     return np.stack([actions[:, c] if c is not None else np.zeros(len(actions)) for c in columns], axis=1).astype(int)
 
 
-def _as_keys(world: SourceWorld, motion: np.ndarray) -> np.ndarray:
+def _as_keys(world: RoomsWorld, motion: np.ndarray) -> np.ndarray:
     """Motion in a tick -> the keys it looks like: moved by more than a third of a diagonal walking step, or not."""
-    step = world.scene.source.motion.walk_m_s / world.scene.tick_hz
+    step = rooms_of(world.scene).motion.walk_m_s / world.scene.tick_hz
     return np.where(np.abs(motion) > step / math.sqrt(2) / 3, np.sign(motion), 0).astype(int)
 
 
-def _gap(world: SourceWorld, dreamer: Dreamer, walks: list[Episode], quiet: bool) -> float:
+def _gap(world: RoomsWorld, dreamer: Dreamer, walks: list[Episode], quiet: bool) -> float:
     """PSNR of the next frame under the true action, less that under a random one, from the same true frames."""
     window = dreamer.window
     rng = np.random.Generator(np.random.Philox(key=7))

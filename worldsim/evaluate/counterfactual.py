@@ -12,19 +12,21 @@ import numpy as np
 
 from worldsim.camera import Look, Pose
 from worldsim.data.episodes import Episode
-from worldsim.evaluate.dreamer import Dream, Dreamer, poses, scripted_walk
 from worldsim.evaluate.memory import BUMP_TICKS
 from worldsim.evaluate.metrics import mean, psnr
-from worldsim.source.source_world import SourceWorld
+from worldsim.evaluate.rollouts import Dream, Dreamer, poses, scripted_walk
+from worldsim.source.rooms.world import RoomsWorld
 
 _VIEWS = {"backwards": (180.0, {"walk": -1}), "sideways": (90.0, {"strafe": -1})}
 
 
-def counterfactual(world: SourceWorld, dreamer: Dreamer, count: int, quiet: bool) -> dict[str, Any]:
+def counterfactual(world: RoomsWorld, dreamer: Dreamer, count: int, quiet: bool) -> dict[str, Any]:
     """outcome_kept: share of variants that end within 10 cm of the plain event; structure: how alike the outlines of
     the last pictures are (correlation of gradients), recoloured against plain, and `unrelated` between two events."""
-    spawns = world.scene.spawns
-    starts = [Pose(*s.at, Look(s.yaw_deg + 60.0 * i)) for i, s in enumerate((spawns * count)[:count])]
+    poses_there = [spawn.pose for spawn in world.scene.spawns if spawn.pose is not None]
+    starts = [
+        Pose(pose.x, pose.y, Look(pose.look.yaw_deg + 60.0 * i)) for i, pose in enumerate((poses_there * count)[:count])
+    ]
     plain = [_walk(world, dreamer, pose, 0.0, {"walk": 1}) for pose in starts]
     events = dreamer.dream(plain, BUMP_TICKS, "event", quiet)
     recoloured = np.stack([w.frames[: dreamer.window][..., [2, 0, 1]] for w in plain])
@@ -51,7 +53,7 @@ def counterfactual(world: SourceWorld, dreamer: Dreamer, count: int, quiet: bool
     return {"counterfactual": figures}
 
 
-def _walk(world: SourceWorld, dreamer: Dreamer, start: Pose, turn: float, keys: dict[str, int]) -> Episode:
+def _walk(world: RoomsWorld, dreamer: Dreamer, start: Pose, turn: float, keys: dict[str, int]) -> Episode:
     """The way ahead of `start`, looking `turn` degrees away from it."""
     pose = Pose(start.x, start.y, Look(start.look.yaw_deg + turn, 0.0))
     return scripted_walk(world, pose, [world.scene.action_space.make(**keys)] * BUMP_TICKS, dreamer.window)

@@ -9,20 +9,20 @@ from tqdm import tqdm
 
 from worldsim.camera import Pose
 from worldsim.data.collect import HELD_OUT_SEED
-from worldsim.evaluate.dreamer import Dreamer
 from worldsim.evaluate.metrics import gradient_energy, psnr
-from worldsim.model.networks import eager
-from worldsim.neural_world import NeuralWorld
-from worldsim.player import RandomPlayer
-from worldsim.source.source_world import SourceWorld
-from worldsim.world import Spawn, advance
+from worldsim.evaluate.rollouts import Dreamer
+from worldsim.inference.network import eager
+from worldsim.source.rooms.random_player import RandomPlayer
+from worldsim.source.rooms.world import RoomsWorld
+from worldsim.world import Spawn
+from worldsim.worlds.neural import NeuralWorld
 
 EVERY = 20  # ticks between looks: one a second
 _COLLAPSE_LOOKS = 10  # in a row
 _BLAND, _STILL = 0.3, 0.1
 
 
-def drift(world: SourceWorld, dreamer: Dreamer, ticks: int, quiet: bool) -> tuple[dict[str, Any], np.ndarray]:
+def drift(world: RoomsWorld, dreamer: Dreamer, ticks: int, quiet: bool) -> tuple[dict[str, Any], np.ndarray]:
     """Play the varied player for `ticks` ticks from one start. Returns figures and dreamed frames to look at.
 
     Every second the picture is held against the true engine's from where the dream believes to be: PSNR there says
@@ -45,9 +45,9 @@ def drift(world: SourceWorld, dreamer: Dreamer, ticks: int, quiet: bool) -> tupl
     last_true = start
     moved_true = moved_dream = 0.0
     for tick in tqdm(range(1, ticks + 1), desc="play", unit="tick", disable=quiet):
-        action = player.act(pose)
+        action = player.act(frame)
         before = frame.pixels
-        state, frame = advance(dream, state, action)
+        state, frame = dream.advance(state, action)
         pose = frame.pose or pose
         if tick % EVERY in (EVERY - 1, 0):  # two neighbours, for motion
             true = world.at(Pose(pose.x, pose.y, pose.look))[1].pixels

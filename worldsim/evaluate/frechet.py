@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worldsim.data.episodes import Episode
-from worldsim.evaluate.dreamer import Dream, Dreamer
+from worldsim.evaluate.rollouts import Dream, Dreamer
 
 FEATURES = 112
 _MOST = 750  # frames a set: some ten seconds of work, and 2000 move the figure by one hundredth of it

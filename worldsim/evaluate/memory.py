@@ -15,11 +15,12 @@ import numpy as np
 from worldsim.action import Action
 from worldsim.camera import Look, Pose
 from worldsim.data.episodes import Episode
-from worldsim.evaluate.dreamer import Dreamer, poses, scripted_walk
 from worldsim.evaluate.metrics import mean, psnr, ssim
+from worldsim.evaluate.rollouts import Dreamer, poses, scripted_walk
 from worldsim.scene import Scene
-from worldsim.source.scene_engine import SceneEngine
-from worldsim.source.source_world import SourceWorld
+from worldsim.source.rooms.layout import rooms_of
+from worldsim.source.rooms.renderer import RoomsRenderer
+from worldsim.source.rooms.world import RoomsWorld
 
 TURN_TICKS, WALK_TICKS, HALF_TURN_TICKS, BUMP_TICKS = 72, 24, 18, 70
 _VISIBLE = 18  # grey levels by which a thing must change a pixel
@@ -36,7 +37,7 @@ class Thing:
     without: np.ndarray
 
 
-def memory(world: SourceWorld, dreamer: Dreamer, count: int, quiet: bool) -> tuple[dict[str, Any], np.ndarray]:
+def memory(world: RoomsWorld, dreamer: Dreamer, count: int, quiet: bool) -> tuple[dict[str, Any], np.ndarray]:
     """Figures over `count` starts, and film strips of walks away and back, truth above dream, uint8 (H, W, 3)."""
     starts = _starts(world, count)
     loops = [_loop(world, dreamer, pose, 1 if i % 2 else -1) for i, pose in enumerate(starts)]
@@ -74,7 +75,7 @@ def _strips(dreamer: Dreamer, walks: list[Episode], dreams: list[np.ndarray]) ->
     return np.concatenate(rows, axis=0)
 
 
-def causal(world: SourceWorld, dreamer: Dreamer, starts: list[Pose], quiet: bool) -> dict[str, Any]:
+def causal(world: RoomsWorld, dreamer: Dreamer, starts: list[Pose], quiet: bool) -> dict[str, Any]:
     """Walk ahead into whatever is there, for BUMP_TICKS ticks: does it stop where the truth stops?"""
     ahead = world.scene.action_space.make(walk=1)
     walks = [scripted_walk(world, pose, [ahead] * BUMP_TICKS, dreamer.window) for pose in starts]
@@ -100,13 +101,14 @@ def _stopped(track: np.ndarray) -> bool:
     return float(np.hypot(*(track[-1] - track[-6]))) < 0.05
 
 
-def _starts(world: SourceWorld, count: int) -> list[Pose]:
+def _starts(world: RoomsWorld, count: int) -> list[Pose]:
     """Level views from the scene's spawns, turned a little further each round."""
-    spawns = world.scene.spawns
-    return [
-        Pose(*spawns[i % len(spawns)].at, Look(spawns[i % len(spawns)].yaw_deg + 45.0 * (i // len(spawns))))
-        for i in range(count)
-    ]
+    poses = [spawn.pose for spawn in world.scene.spawns if spawn.pose is not None]
+    starts = []
+    for i in range(count):
+        pose = poses[i % len(poses)]
+        starts.append(Pose(pose.x, pose.y, Look(pose.look.yaw_deg + 45.0 * (i // len(poses)))))
+    return starts
 
 
 def _quanta(scene: Scene, degrees: float) -> int:
@@ -118,11 +120,11 @@ def _turn(scene: Scene, degrees: float, ticks: int) -> list[Action]:
     return [scene.action_space.make(yaw=_quanta(scene, degrees / ticks))] * ticks
 
 
-def _loop(world: SourceWorld, dreamer: Dreamer, start: Pose, side: int) -> Episode:
+def _loop(world: RoomsWorld, dreamer: Dreamer, start: Pose, side: int) -> Episode:
     return scripted_walk(world, start, _turn(world.scene, side * 360.0, TURN_TICKS), dreamer.window)
 
 
-def _there_and_back(world: SourceWorld, dreamer: Dreamer, start: Pose) -> Episode | None:
+def _there_and_back(world: RoomsWorld, dreamer: Dreamer, start: Pose) -> Episode | None:
     """Turn about, walk away, turn about, walk back: to the same pose, if no wall is in the way within the circle."""
     scene = world.scene
     walk = [scene.action_space.make(walk=1)] * WALK_TICKS
@@ -131,13 +133,13 @@ def _there_and_back(world: SourceWorld, dreamer: Dreamer, start: Pose) -> Episod
         pose = replace(start, look=Look(start.look.yaw_deg + off))
         track = pose
         for action in [*half, *walk, *half, *walk]:
-            track = world.dynamics.advance(track, action)
+            track = world.move(track, action)
         if np.hypot(track.x - pose.x, track.y - pose.y) < 0.01:
             return scripted_walk(world, pose, [*half, *walk, *half, *walk], dreamer.window)
     return None
 
 
-def _entities(world: SourceWorld, views: list[tuple[np.ndarray, np.ndarray, Pose]]) -> dict[str, Any]:
+def _entities(world: RoomsWorld, views: list[tuple[np.ndarray, np.ndarray, Pose]]) -> dict[str, Any]:
     """Share of visible things that are there, of their colour, and in their place, in dreamed views of known poses."""
     there, colour, place, offs = [], [], [], []
     engines = list(_without_each(world))
@@ -162,14 +164,14 @@ def _entities(world: SourceWorld, views: list[tuple[np.ndarray, np.ndarray, Pose
             "offset_px": mean(offs, 2)}  # fmt: skip
 
 
-def _without_each(world: SourceWorld) -> Iterator[tuple[str, SceneEngine]]:
+def _without_each(world: RoomsWorld) -> Iterator[tuple[str, RoomsRenderer]]:
     """An engine of the scene without one of its things, for each."""
-    source = world.scene.source
+    source = rooms_of(world.scene)
     for field in ("solids", "pictures"):
         things = getattr(source, field)
         for i in range(len(things)):
             less = replace(source, **{field: things[:i] + things[i + 1 :]})
-            yield f"{field}[{i}]", world.engine_of(replace(world.scene, source=less))
+            yield f"{field}[{i}]", world.renderer_of(replace(world.scene, source=less))
 
 
 def _see(name: str, truth: np.ndarray, without: np.ndarray) -> Thing | None:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from worldsim.data.episodes import Episode
-from worldsim.evaluate.dreamer import Dreamer
 from worldsim.evaluate.frechet import frechet
 from worldsim.evaluate.metrics import flip, gradient_energy, mean, psnr, ssim
+from worldsim.evaluate.rollouts import Dreamer
 
 HORIZONS = (1, 16, 64, 256, 512)
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from worldsim.camera import Camera, token_rays
 from worldsim.model.layers import Mlp, RotarySplit, fourier, octaves
-from worldsim.model.place import PlaceMemory
+from worldsim.model.place_memory import PlaceMemory
 
 PLACE_WAVES = 4 * 6
 POSE_FEATURES = PLACE_WAVES + 4 * 8  # Fourier features of a token's ray: where it starts and where it goes
-SPREAD = 0.35  # about how far, in units of the latents, the truth lies from the guess of a trained place memory
+PRIOR_STD = 0.35  # about how far, in units of the latents, the truth lies from the prior of a trained place memory
 
 
 @dataclass(frozen=True)
@@ -22,37 +22,37 @@ class Condition:
     """The tensors the generator sees for an action and a camera, for F frames.
 
     action (F, A) in [-1, 1]; look (F, 2) yaw and pitch in radians after it; position (F, 2) in metres; posed (F,) 1
-    where the position and the origin of yaw are known, 0 where not; moves (F,) 1 where the position is that before the
-    action, which carries the player on as the network believes, 0 (or no tensor) where it is that after.
+    where the position and the origin of yaw are known, 0 where not; apply_action (F,) 1 where the position is that
+    before the action, which carries the player on as the network believes, 0 (or no tensor) where it is that after.
     """
 
     action: Tensor
     look: Tensor
     position: Tensor
     posed: Tensor
-    moves: Tensor | None = None
+    apply_action: Tensor | None = None
 
     def repeat(self, index: Tensor) -> Condition:
         """The frames at `index`, in that order."""
-        moves = None if self.moves is None else self.moves[index]
-        return Condition(self.action[index], self.look[index], self.position[index], self.posed[index], moves)
+        apply_action = None if self.apply_action is None else self.apply_action[index]
+        return Condition(self.action[index], self.look[index], self.position[index], self.posed[index], apply_action)
 
 
 @dataclass(frozen=True)
 class Embedded:
     """A condition after its encoder, without the noise level: vector (F, D), tokens (F, N, D), rotary tables, and
-    what the place memory expects to see: guess (F, N, C), spread (F, 1, 1) of the truth about it."""
+    what the place memory expects to see: prior (F, N, C), prior_std (F, 1, 1) of the truth about it."""
 
     vector: Tensor
     tokens: Tensor
     cos: Tensor
     sin: Tensor
-    guess: Tensor
-    spread: Tensor
+    prior: Tensor
+    prior_std: Tensor
 
     def parts(self) -> tuple[Tensor, ...]:
         """All tensors, each with the frames as its first axis."""
-        return self.vector, self.tokens, self.cos, self.sin, self.guess, self.spread
+        return self.vector, self.tokens, self.cos, self.sin, self.prior, self.prior_std
 
 
 class RayGrid(nn.Module):
@@ -84,9 +84,10 @@ class ConditionEncoder(nn.Module):
 
     def __init__(
         self, width: int, actions: int, tokens: int, channels: int, grid: RayGrid, split: RotarySplit,
-        memory: PlaceMemory | None, world_angles: bool = True,
+        memory: PlaceMemory | None, posed: bool = True, world_angles: bool = True,
     ) -> None:  # fmt: skip
-        """world_angles: rotary positions turn with the look; else they are those of a camera that never turns."""
+        """posed: the scene has a camera and poses. world_angles: rotary positions turn with the look; else they are
+        those of a camera that never turns."""
         super().__init__()
         self._split, self._channels, self._world_angles = split, channels, world_angles
         self.grid = grid
@@ -97,10 +98,12 @@ class ConditionEncoder(nn.Module):
         place, direction = PLACE_WAVES, POSE_FEATURES - PLACE_WAVES
         self.level = Mlp(2 * 7, width, width)
         self.action = Mlp(actions, width, width)
-        self.pose = Mlp(place + direction, 2 * width, width)
-        self.unposed = nn.Parameter(torch.zeros(width))
-        self.ray = Mlp(place + direction, 2 * width, width)
-        self.unposed_ray = nn.Parameter(torch.zeros(width))
+        self.posed = posed
+        if posed:
+            self.pose = Mlp(place + direction, 2 * width, width)
+            self.unposed = nn.Parameter(torch.zeros(width))
+            self.ray = Mlp(place + direction, 2 * width, width)
+            self.unposed_ray = nn.Parameter(torch.zeros(width))
         self.place_in_frame = nn.Parameter(torch.randn(tokens, width) * 0.02)
         self.memory = memory
         if memory is not None:
@@ -112,6 +115,11 @@ class ConditionEncoder(nn.Module):
         azimuth, elevation = self.grid(condition.look)
         turned = (azimuth, elevation) if self._world_angles else self.grid(torch.zeros_like(condition.look))
         cos, sin = self._split.space_angles(turned[0], turned[1], self.space_frequencies)
+        if not self.posed:
+            tokens = self.place_in_frame.expand(len(condition.action), -1, -1)
+            prior = tokens.new_zeros((*tokens.shape[:2], self._channels))
+            one = tokens.new_ones((len(tokens), 1, 1))
+            return Embedded(self.action(condition.action), tokens, cos[:, None], sin[:, None], prior, one)
         place = fourier(condition.position, self.position_waves)  # (F, 24)
         heading = fourier(condition.look, self.turns)
         posed = condition.posed[:, None]
@@ -119,18 +127,18 @@ class ConditionEncoder(nn.Module):
         vector = self.action(condition.action) + pose * posed + self.unposed * (1 - posed)
         own_ray = self._own_rays(condition, azimuth, elevation)
         tokens = self.ray(own_ray)
-        known, spread = posed[..., None], torch.ones_like(posed[..., None])
+        known, prior_std = posed[..., None], torch.ones_like(posed[..., None])
         if self.memory is None:
-            guess = own_ray.new_zeros((*own_ray.shape[:2], self._channels))
+            prior = own_ray.new_zeros((*own_ray.shape[:2], self._channels))
         else:
-            content, guess = self.memory(condition.position, condition.look, own_ray)
-            tokens, guess = tokens + self.known(content), guess.float() * known
-            spread = torch.where(known > 0, SPREAD, spread)
+            content, prior = self.memory(condition.position, condition.look, own_ray)
+            tokens, prior = tokens + self.known(content), prior.float() * known
+            prior_std = torch.where(known > 0, PRIOR_STD, prior_std)
         tokens = self.place_in_frame + tokens * known + self.unposed_ray * (1 - known)
-        return Embedded(vector, tokens, cos[:, None], sin[:, None], guess, spread)
+        return Embedded(vector, tokens, cos[:, None], sin[:, None], prior, prior_std)
 
     def recall(self, condition: Condition) -> Tensor:
-        """The place memory's guess alone (F, N, C), whatever `posed` says."""
+        """The place memory's prior alone (F, N, C), whatever `posed` says."""
         if self.memory is None:
             raise ValueError("this generator has no place memory")
         own_ray = self._own_rays(condition, *self.grid(condition.look))

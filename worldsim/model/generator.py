@@ -1,12 +1,11 @@
 """The generator: a block-causal transformer over frames that predicts the clean latent of the next one.
 
-Two ways through the same blocks. `sampling` and `write` see one new frame over an assembled context: play. `clip` sees
-a whole clip at once, every frame over its own context: training. A test holds them equal.
+Two ways through the same blocks. `sampling` and `encode_kv` see one new frame over an assembled context: play.
+`teacher_forcing` sees a whole clip at once, every frame over its own context: training. A test holds them equal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator as Paused
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
@@ -17,12 +16,14 @@ from worldsim.camera import Camera
 from worldsim.config import require
 from worldsim.diffusion.sampler import sampling
 from worldsim.diffusion.schedule import add_noise
+from worldsim.errors import ConfigError
 from worldsim.model.attention import MODULATIONS, Block
 from worldsim.model.condition import POSE_FEATURES, Condition, ConditionEncoder, Embedded, RayGrid
 from worldsim.model.context import Context, FrameKeys
 from worldsim.model.layers import RotarySplit
 from worldsim.model.odometry import Odometry
-from worldsim.model.place import Extent, PlaceConfig, PlaceMemory
+from worldsim.model.place_memory import Extent, PlaceConfig, PlaceMemory
+from worldsim.stepwise import Stepwise
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,10 @@ class GeneratorConfig:
     place: PlaceConfig | None = None
     positions: Literal["rays", "grid"] = "rays"  # rotary positions: world angles of rays, or places in the frame
 
+    def without_place(self) -> GeneratorConfig:
+        """The same for a scene without a camera."""
+        return replace(self, place=None, positions="grid")
+
     def __post_init__(self) -> None:
         require(self.width % (16 * self.heads) == 0, f"width must be a multiple of 16 * heads, got {self.width}")
         require(1 <= self.depth <= 64, f"depth must lie in [1, 64], got {self.depth}")
@@ -46,18 +51,26 @@ class GeneratorConfig:
 
 
 @dataclass(frozen=True)
+class View:
+    """What a scene fixes where a player with a camera moves through a place: camera, box of the place, and the longest
+    step of a tick in metres."""
+
+    camera: Camera
+    extent: Extent
+    step_m: float
+
+
+@dataclass(frozen=True)
 class Shape:
-    """What a scene and a codec fix: tokens a frame (rows, columns), latent channels, actions, camera, longest step, box
-    of the place."""
+    """What a scene and a codec fix: tokens a frame (rows, columns), latent channels, actions, width over height of the
+    frame, and the view; None without a camera: then no pose, no place memory and no odometry."""
 
     rows: int
     columns: int
     channels: int
     actions: int
     aspect: float
-    camera: Camera | None
-    step_m: float
-    extent: Extent
+    view: View | None
 
 
 Assembled = tuple[Tensor, Tensor]
@@ -83,9 +96,9 @@ class Prepared:
     modulated: Modulated
 
     @property
-    def guess(self) -> Tensor:
+    def prior(self) -> Tensor:
         """What the place memory expects to see (F, N, C)."""
-        return self.embedded.guess
+        return self.embedded.prior
 
     def row(self, index: int) -> Prepared:
         """Of one of the frames."""
@@ -113,17 +126,19 @@ class Generator(nn.Module):
         self.config, self.shape = config, shape
         self.split = RotarySplit(config.width // config.heads)
         tokens = shape.rows * shape.columns
-        grid = RayGrid(shape.camera, shape.aspect, shape.rows, shape.columns)
-        memory = None
+        view, memory = shape.view, None
+        grid = RayGrid(view.camera if view else None, shape.aspect, shape.rows, shape.columns)
         if config.place is not None:
-            require(shape.camera is not None, "place needs a scene with a camera")
+            if view is None:
+                raise ConfigError("place needs a scene with a camera and poses; leave it out")
             memory = PlaceMemory(
-                config.place, cast(Camera, shape.camera), shape.extent, shape.aspect, shape.rows,
-                shape.columns, shape.channels, POSE_FEATURES,
+                config.place, view.camera, view.extent, shape.aspect, shape.rows, shape.columns, shape.channels,
+                POSE_FEATURES,
             )  # fmt: skip
         self.condition = ConditionEncoder(
-            config.width, shape.actions, tokens, shape.channels, grid, self.split, memory, config.positions == "rays"
-        )
+            config.width, shape.actions, tokens, shape.channels, grid, self.split, memory,
+            posed=view is not None, world_angles=config.positions == "rays",
+        )  # fmt: skip
         self.condition_modulation = nn.Linear(config.width, config.depth * MODULATIONS * config.width)
         self.condition_final = nn.Linear(config.width, 2 * config.width)
         self.token_in = nn.Linear(shape.channels, config.width)
@@ -133,7 +148,7 @@ class Generator(nn.Module):
         self.token_out = nn.Linear(config.width, shape.channels)
         for name, table in zip(("slot_cos", "slot_sin"), self.split.slot_angles(1 + config.window), strict=True):
             self.register_buffer(name, table, persistent=False)
-        self.odometry = Odometry(shape.actions, shape.step_m, shape.extent)
+        self.odometry = None if view is None else Odometry(shape.actions, view.step_m, view.extent)
         for layer in (self.condition_modulation, self.condition_final, self.token_out):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -145,11 +160,11 @@ class Generator(nn.Module):
     def prepare(self, condition: Condition, level: Tensor) -> Prepared:
         """Carry on the players who move, then embed, and modulate at noise levels (L,)."""
         position = condition.position
-        if condition.moves is not None:
+        if condition.apply_action is not None and self.odometry is not None:
             step = self.odometry(condition.action, position, condition.look[:, 0])
             low, span = self.odometry.low, self.odometry.span
             moved = torch.minimum(torch.maximum(position + step, low), low + span)
-            position = torch.where(condition.moves[:, None] > 0, moved, position)
+            position = torch.where(condition.apply_action[:, None] > 0, moved, position)
         embedded = self.condition.embed(replace(condition, position=position))
         vector, level = embedded.vector.repeat(len(level), 1), level.repeat_interleave(len(position))
         return Prepared(position, embedded, self.modulate(vector, level))
@@ -167,26 +182,26 @@ class Generator(nn.Module):
         return self._denoise(x, modulated, embedded, self._past(context))
 
     def _denoise(self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Assembled | None) -> Tensor:
-        h, _, _ = self._through(x, modulated, embedded, past, self.config.depth)
+        h, _, _ = self._run_blocks(x, modulated, embedded, past, self.config.depth)
         return self._leave(h.float(), x, modulated.level, modulated.final, embedded)
 
     def sampling(
         self, noise: Tensor, levels: tuple[float, ...], prepared: Prepared, context: Context
-    ) -> Paused[None, None, Tensor]:
+    ) -> Stepwise[Tensor]:
         """The clean latents (F, N, C) of new frames from pure noise, by a pass at each of the levels, pausing after
         each. `prepared` at the same levels."""
         at, past = dict(zip(levels, prepared.by_level(), strict=False)), self._past(context)
         return sampling(noise, levels, lambda x, level: self._denoise(x, at[level], prepared.embedded, past))
 
-    def write(self, latent: Tensor, noise: Tensor, prepared: Prepared, context: Context | None) -> FrameKeys:
+    def encode_kv(self, latent: Tensor, noise: Tensor, prepared: Prepared, context: Context | None) -> FrameKeys:
         """The keys and values of finished frames (F, N, C), noised to the last of the levels; context as of `denoise`.
         What the last block makes of its own nobody needs."""
         modulated = prepared.by_level()[-1]
         x = add_noise(latent, noise, modulated.level[:, None, None])
-        _, keys, values = self._through(x, modulated, prepared.embedded, self._past(context), self.config.depth - 1)
+        _, keys, values = self._run_blocks(x, modulated, prepared.embedded, self._past(context), self.config.depth - 1)
         return torch.stack([torch.stack(keys), torch.stack(values)])
 
-    def _through(
+    def _run_blocks(
         self, x: Tensor, modulated: Modulated, embedded: Embedded, past: Assembled | None, finished: int
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Tokens after the first `finished` blocks, and each block's keys and values."""
@@ -208,7 +223,7 @@ class Generator(nn.Module):
             h = block.attend(h, modulation[i], q, torch.cat([past_k, k], dim=2), torch.cat([past_v, v], dim=2))
         return h, keys, values
 
-    def clip(
+    def teacher_forcing(
         self,
         clean: Tensor,
         clean_level: Tensor,
@@ -250,15 +265,15 @@ class Generator(nn.Module):
         return self.token_in(x * scale) + embedded.tokens
 
     def _leave(self, h: Tensor, x: Tensor, level: Tensor, final: Tensor, embedded: Embedded) -> Tensor:
-        """Predicted clean latent: the place memory's guess and what the network adds to it, with the share of x that
-        the best linear guess keeps (c_skip and c_out of EDM, Karras et al. 2022, on this path, for a truth spread
-        about the guess)."""
+        """Predicted clean latent: the place memory's prior and what the network adds to it, with the share of x that
+        the best linear prior keeps (c_skip and c_out of EDM, Karras et al. 2022, on this path, for a truth prior_std
+        about the prior)."""
         h = nn.functional.rms_norm(h, (h.shape[-1],), eps=1e-6)
-        s, spread, guess = level[:, None, None], embedded.spread, embedded.guess
-        signal = (1 - s) * spread.square()
+        s, prior_std, prior = level[:, None, None], embedded.prior_std, embedded.prior
+        signal = (1 - s) * prior_std.square()
         variance = s.square() + (1 - s) * signal
         out = self.token_out(h * (1 + final[:, 0]) + final[:, 1])
-        return guess + signal / variance * (x - (1 - s) * guess) + s * spread * variance.rsqrt() * out
+        return prior + signal / variance * (x - (1 - s) * prior) + s * prior_std * variance.rsqrt() * out
 
     def _past(self, context: Context | None) -> Assembled | None:
         """A context as a new frame attends to it."""

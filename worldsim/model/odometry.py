@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldsim.model.layers import Mlp
-from worldsim.model.place import GAIN, Extent
+from worldsim.model.place_memory import GAIN, Extent
 
 CELLS_M = (0.4, 0.2, 0.1, 0.05)
 _FEATURES = 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from worldsim.model.generator import GeneratorConfig
-from worldsim.model.place import PlaceConfig
+from worldsim.model.place_memory import PlaceConfig
 
 MODELS = {
     "default": GeneratorConfig(width=128, hidden=256, place=PlaceConfig()),

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,7 +22,8 @@ from tqdm import tqdm
 
 from worldsim.config import require
 from worldsim.errors import CheckpointError
-from worldsim.train.parallel import Alone
+from worldsim.train.distributed import SingleProcess
+from worldsim.train.stages.base import Stage
 
 
 @dataclass(frozen=True)
@@ -50,39 +50,18 @@ class TrainConfig:
         require(0 <= self.ema < 1, f"ema must lie in [0, 1), got {self.ema:g}")
 
 
-class Stage(Protocol):
-    """What a training stage supplies."""
-
-    name: str
-
-    @property
-    def model(self) -> nn.Module: ...
-
-    def loss(self, step_seed: int, step: int) -> tuple[Tensor, dict[str, float]]:
-        """The loss of one step on its own batch, and numbers worth logging."""
-        ...
-
-    def sample(self) -> np.ndarray | None:
-        """A picture of progress, uint8 (H, W, 3), truth above dream, with the model as it stands."""
-        ...
-
-    def export(self) -> None:
-        """Write the model as it stands (its EMA is in place) into the checkpoint."""
-        ...
-
-
 class Trainer:
     """Runs one stage in `folder`, which holds its log, state and sample pictures."""
 
     def __init__(
         self, stage: Stage, config: TrainConfig, folder: Path, resume: bool, quiet: bool = False,
-        among: Alone | None = None,
+        dist: SingleProcess | None = None,
     ) -> None:  # fmt: skip
-        self._among = among or Alone()
-        self.stage, self.config, self.folder, self.quiet = stage, config, folder, quiet or self._among.rank > 0
+        self._dist = dist or SingleProcess()
+        self.stage, self.config, self.folder, self.quiet = stage, config, folder, quiet or self._dist.rank > 0
         folder.mkdir(parents=True, exist_ok=True)
         stage.model.to(config.device)
-        self._among.shard(stage.model)
+        self._dist.shard(stage.model)
         self._params = {n: p for n, p in stage.model.named_parameters() if p.requires_grad}
         inside = {n for n, p in self._params.items() if config.muon_lr and p.ndim == 2 and not _is_outside(n)}
         hidden = [p for n, p in self._params.items() if n in inside]
@@ -91,14 +70,14 @@ class Trainer:
             torch.optim.AdamW(rest, lr=config.adam_lr, betas=(0.9, 0.98), weight_decay=0.0)
         ]
         if hidden:
-            self._optimisers.append(self._among.muon(hidden, config.muon_lr, config.weight_decay))
+            self._optimisers.append(self._dist.muon(hidden, config.muon_lr, config.weight_decay))
         self._rates = [group["lr"] for o in self._optimisers for group in o.param_groups]
         self._ema = {n: p.detach().clone() for n, p in self._params.items()}
         self.step, self._spent_s, self._stop, self._now = 0, 0.0, False, 0.0
         self._started = time.monotonic()
         if resume and (folder / "state.json").exists():
             self._load()
-        self._loss = self._among.spread(stage.model, stage.loss)
+        self._loss = self._dist.spread(stage.model, stage.loss)
 
     def run(self, stop_after: int | None = None) -> dict[str, float]:
         """Train until the minutes or steps are used up, or `stop_after` steps, or SIGINT; then save and export."""
@@ -114,7 +93,7 @@ class Trainer:
                 bar.set_postfix(loss=f"{numbers['loss']:.4f}", minutes_left=f"{left / 60:.1f}", refresh=False)
                 if self.step % 20 == 0:
                     self._log(numbers, start)
-                if self._among.agreed(float(time.monotonic() - saved > self.config.save_minutes * 60)):
+                if self._dist.agreed(float(time.monotonic() - saved > self.config.save_minutes * 60)):
                     self._checkpoint(start)
                     saved = time.monotonic()
         finally:
@@ -139,7 +118,7 @@ class Trainer:
 
     def _finished(self) -> bool:
         """Whether to stop, as the first process sees it; keeps how far the run is, for the schedule."""
-        self._now = self._among.agreed(1.0 if self._stop else self._progress(self._started))
+        self._now = self._dist.agreed(1.0 if self._stop else self._progress(self._started))
         return self._now >= 1.0
 
     def _request_stop(self, *_: object) -> None:
@@ -163,18 +142,18 @@ class Trainer:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()
         params = list(self._params.values())
-        self._among.after_backward(params)
-        norm = self._among.clip(params, config.clip)
+        self._dist.after_backward(params)
+        norm = self._dist.clip(params, config.clip)
         for optimiser in self._optimisers:
             optimiser.step()
         decay = min(config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            torch._foreach_lerp_(self._among.local(self._ema.values()), self._among.local(params), 1 - decay)
+            torch._foreach_lerp_(self._dist.local(self._ema.values()), self._dist.local(params), 1 - decay)
         self.step += 1
-        return {"loss": self._among.mean(float(loss.detach())), "grad": float(norm), "lr_scale": scale, **numbers}
+        return {"loss": self._dist.mean(float(loss.detach())), "grad": float(norm), "lr_scale": scale, **numbers}
 
     def _log(self, numbers: dict[str, float], start: float) -> None:
-        if self._among.rank:
+        if self._dist.rank:
             return
         row = {"step": self.step, "minutes": round(self._elapsed(start) / 60, 3), **numbers}
         with (self.folder / "log.jsonl").open("a") as file:
@@ -183,13 +162,13 @@ class Trainer:
     def _checkpoint(self, start: float) -> None:
         """Save the state for `--resume`, then export and sample with the averaged weights: the first process does, with
         what the others give it."""
-        tensors = self._among.gather(self._state())
-        if self._among.rank == 0:
+        tensors = self._dist.gather(self._state())
+        if self._dist.rank == 0:
             self._save(tensors, start)
-        with self.averaged(), self._among.whole(self.stage.model):
-            if self._among.rank == 0:
+        with self.averaged(), self._dist.whole(self.stage.model):
+            if self._dist.rank == 0:
                 self._export()
-        self._among.wait()
+        self._dist.wait()
 
     def _state(self) -> dict[str, Tensor]:
         tensors = {f"param.{n}": p.detach() for n, p in self._params.items()}
@@ -219,8 +198,8 @@ class Trainer:
             tensors = load_file(self.folder / "state.safetensors")
             with torch.no_grad():
                 for name, param in self._params.items():
-                    param.copy_(self._among.part(tensors[f"param.{name}"], param))
-                    self._ema[name].copy_(self._among.part(tensors[f"ema.{name}"], param))
+                    param.copy_(self._dist.part(tensors[f"param.{name}"], param))
+                    self._ema[name].copy_(self._dist.part(tensors[f"ema.{name}"], param))
             for i, optimiser in enumerate(self._optimisers):
                 self._load_optimiser(optimiser, f"optimiser.{i}.", tensors)
         except (OSError, ValueError, LookupError, RuntimeError) as error:
@@ -235,7 +214,7 @@ class Trainer:
         for key, value in tensors.items():
             if key.startswith(prefix):
                 j, name = key.removeprefix(prefix).split(".", 1)
-                states.setdefault(int(j), {})[name] = self._among.part(value, params[int(j)])
+                states.setdefault(int(j), {})[name] = self._dist.part(value, params[int(j)])
         optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})
 
     def averaged(self) -> swapped_weights:

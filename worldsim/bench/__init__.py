@@ -1,0 +1,1 @@
+"""Measuring speed, against named baselines in the same run."""

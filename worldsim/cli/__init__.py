@@ -1,0 +1,1 @@
+"""The `worldsim` command, one file a subcommand."""

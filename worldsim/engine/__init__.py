@@ -1,0 +1,1 @@
+"""The session in a process of its own, spoken to by typed messages."""

@@ -1,0 +1,94 @@
+"""Weights: from a checkpoint's files to networks and back. Safetensors only, every tensor checked."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from worldsim.checkpoint import YAML, Checkpoint, CheckpointInfo, SpawnEntry, file_hash, write_info
+from worldsim.config import from_mapping
+from worldsim.errors import CheckpointError, ConfigError
+from worldsim.model.codec import PATCH, Codec, CodecConfig
+from worldsim.model.generator import Generator, GeneratorConfig, Shape, View
+from worldsim.scene import Scene
+from worldsim.world import Spawn
+
+
+def write_checkpoint(
+    path: Path, info: CheckpointInfo, codec: Codec, generator: Generator | None, spawns: list[Spawn]
+) -> None:
+    """Write a whole checkpoint, file by file through renames, `world.yaml` last."""
+    (path / "spawns").mkdir(parents=True, exist_ok=True)
+    entries = []
+    for spawn in spawns:
+        file = f"{spawn.name}.png"
+        Image.fromarray(spawn.pixels).save(path / "spawns" / file, optimize=True)
+        entries.append(SpawnEntry(spawn.name, file, None if spawn.pose is None else spawn.pose.as_tuple()))
+    networks = {"codec.safetensors": codec} | ({} if generator is None else {"generator.safetensors": generator})
+    for file, network in networks.items():
+        tensors = {k: v.detach().to("cpu", torch.float16).contiguous() for k, v in network.state_dict().items()}
+        part = path / f"{file}.part"
+        save_file(tensors, part)
+        os.replace(part, path / file)
+    files = {file: file_hash(path / file) for file in networks}
+    files |= {f"spawns/{e.file}": file_hash(path / "spawns" / e.file) for e in entries}
+    write_info(path, replace(info, spawns=tuple(entries), files=files))
+
+
+def load_networks(checkpoint: Checkpoint) -> tuple[Codec, Generator]:
+    """Build both networks and load their weights, as float32 in eval mode. Raises CheckpointError."""
+    path, info = checkpoint.path, checkpoint.info
+    if "generator.safetensors" not in info.files:
+        raise CheckpointError(f"{path} has no generator yet; run `worldsim train forcing {info.scene.name}`")
+    try:
+        codec_config = from_mapping(CodecConfig, info.codec, f"{path / YAML}: codec")
+        config = from_mapping(GeneratorConfig, info.generator, f"{path / YAML}: generator")
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from None
+    codec, generator = Codec(codec_config), Generator(config, shape_of(info.scene, codec_config.channels))
+    fill(codec, path / "codec.safetensors")
+    fill(generator, path / "generator.safetensors")
+    return codec.eval().requires_grad_(False), generator.eval().requires_grad_(False)
+
+
+def shape_of(scene: Scene, channels: int) -> Shape:
+    """What a scene and a codec fix of a generator."""
+    view, place = None, scene.place
+    if place is not None:
+        assert scene.camera is not None  # a scene with a place has one
+        view = View(scene.camera, place.extent, place.top_speed_m_s / scene.tick_hz)
+    return Shape(
+        rows=scene.frame.height // PATCH,
+        columns=scene.frame.width // PATCH,
+        channels=channels,
+        actions=scene.action_space.size,
+        aspect=scene.frame.aspect,
+        view=view,
+    )
+
+
+def fill(network: Any, path: Path) -> None:
+    """Load a safetensors file into a network; every tensor must be there and fit. Raises CheckpointError."""
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read as safetensors: {error}") from None
+    own = network.state_dict()
+    for name, value in own.items():
+        if name not in tensors:
+            raise CheckpointError(f"{path}: tensor {name} is missing")
+        if tensors[name].shape != value.shape:
+            raise CheckpointError(
+                f"{path}: {name} must have shape {tuple(value.shape)}, got {tuple(tensors[name].shape)}"
+            )
+    unknown = sorted(set(tensors) - set(own))
+    if unknown:
+        raise CheckpointError(f"{path}: tensor {unknown[0]} is unknown")
+    network.load_state_dict({k: v.float() for k, v in tensors.items()})

@@ -1,0 +1,1 @@
+"""A played session: actions in, frames out, recorded, replayed, rewound."""

@@ -1,0 +1,72 @@
+"""Where the actions of a headless run come from: random, idle, the bundled human-like play, or a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from worldsim.action import Action
+from worldsim.errors import TraceError
+from worldsim.play.trace import read_trace
+from worldsim.scene import Scene
+from worldsim.source.player import StickyPlayer
+from worldsim.worlds.catalogue import WorldEntry
+
+BUNDLED = Path(__file__).parent.parent / "traces"
+
+
+def action_source(kind: str, scene: Scene, seed: int) -> Iterator[Action]:
+    """Endless actions. kind: `random`, `idle`, `human` (synthetic human-like play that ships with some scenes), or the
+    path of a trace, which repeats. Raises TraceError."""
+    if kind == "idle":
+        return _repeat([scene.action_space.idle])
+    if kind == "random":
+        return _random(scene, seed)
+    if kind == "human":
+        files = bundled_traces(scene)
+        if not files:
+            raise TraceError(
+                f"no human-like play ships for scene {scene.name}; give --actions random, idle, or the file of a trace"
+            )
+        return _repeat(trace_actions(files[seed % len(files)], scene))
+    return _repeat(trace_actions(Path(kind), scene))
+
+
+def bundled_traces(scene: Scene) -> list[Path]:
+    """The synthetic human-like play that ships for a scene."""
+    return sorted(BUNDLED.glob(f"synthetic-{scene.name}-*.jsonl"))
+
+
+def spawn_for(entry: WorldEntry, asked: str | None, actions: str | None, seed: int) -> str | None:
+    """The spawn asked for; else, for bundled play, the one it began at, if the world has it; None for the first."""
+    files = bundled_traces(entry.scene) if asked is None and actions == "human" else []
+    if not files:
+        return asked
+    wanted = str(read_trace(files[seed % len(files)]).header.spawn["name"])
+    return wanted if wanted in entry.spawn_names else None
+
+
+def trace_actions(path: Path, scene: Scene) -> list[Action]:
+    """The actions of a trace of the same controls. Raises TraceError."""
+    trace = read_trace(path)
+    controls = [c.name for c in scene.controls]
+    if trace.header.controls != controls:
+        raise TraceError(f"{path} has controls {trace.header.controls}, scene {scene.name} has {controls}")
+    space = scene.action_space
+    actions = [
+        space.check(r.data.get("action"), f"{path}, line {r.seq + 2}") for r in trace.records if r.kind == "tick"
+    ]
+    if not actions:
+        raise TraceError(f"{path} has no ticks")
+    return actions
+
+
+def _repeat(actions: list[Action]) -> Iterator[Action]:
+    while True:
+        yield from actions
+
+
+def _random(scene: Scene, seed: int) -> Iterator[Action]:
+    player = StickyPlayer(scene.action_space, seed)
+    while True:
+        yield player.act()

@@ -1,0 +1,65 @@
+"""What a true engine is: a World that can also collect training data and tell its own start pictures.
+
+A new source is one file: a subclass of scene.SourceConfig, whose `open` returns a subclass of SourceWorld. Its name
+goes into registry.SOURCES.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Protocol
+
+import numpy as np
+
+from worldsim.action import Action
+from worldsim.camera import Pose
+from worldsim.source.player import StickyPlayer
+from worldsim.world import Frame, Spawn, State, World
+
+
+class Player(Protocol):
+    """Plays a source without a person, to collect training data."""
+
+    def act(self, frame: Frame) -> Action:
+        """What the player does in the tick after `frame`."""
+        ...
+
+
+class SourceWorld(World):
+    """A true engine behind the World protocol. `scene`, `start` and `advance` are up to each source."""
+
+    @property
+    def renderer(self) -> str:
+        """What draws: pictures are bit for bit the same only on the same renderer."""
+        return type(self).__name__
+
+    def spawns(self) -> list[Spawn]:
+        """The scene's places to start from, with their pictures."""
+        found = []
+        for point in self.scene.spawns:
+            empty = Spawn(point.name, self.blank(), point.pose)
+            found.append(Spawn(point.name, self.start(0, empty)[1].pixels, point.pose))
+        return found
+
+    def episode(self, seed: int) -> tuple[Player, State, Frame]:
+        """The beginning of an episode for training: a player and where it starts, both a function of the seed."""
+        points = self.scene.spawns
+        point = points[seed % len(points)]
+        state, frame = self.start(seed, Spawn(point.name, self.blank(), point.pose))
+        return StickyPlayer(self.scene.action_space, seed), state, frame
+
+    def blank(self) -> np.ndarray:
+        """A black picture of the scene's size, uint8 (H, W, 3): a source draws its own."""
+        return np.zeros((self.scene.frame.height, self.scene.frame.width, 3), np.uint8)
+
+
+class PosedSource(SourceWorld):
+    """A source with a camera that can be put anywhere: what the parts of the evaluation that read poses need."""
+
+    @abstractmethod
+    def at(self, pose: Pose) -> tuple[State, Frame]:
+        """Tick 0 at any pose."""
+
+    @abstractmethod
+    def move(self, pose: Pose, action: Action) -> Pose:
+        """The pose one tick later, walls included. Draws nothing."""

@@ -1,0 +1,1 @@
+"""Our own engine: buildings of rectangular rooms."""

@@ -1,0 +1,289 @@
+"""Triangles of a building of rooms. Turns a `RoomsConfig` into one vertex array; knows nothing of OpenGL.
+
+A vertex is position (3), normal (3), surface coordinates in metres (2), colour (3), accent colour (3), material,
+and room: 16 float32.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import IntEnum
+
+import numpy as np
+
+from worldsim.source.rooms.layout import Doorway, Picture, Rect, Room, RoomsConfig, Solid, Window
+
+FLOATS_PER_VERTEX = 16
+
+
+class Material(IntEnum):
+    """What the fragment shader draws. Pictures are PICTURE + index of the picture."""
+
+    PLAIN = 0
+    WALL = 1
+    PLANKS = 2
+    TILES = 3
+    CARPET = 4
+    CEILING = 5
+    LAMP = 6
+    SKY = 7
+    GLOSSY = 8
+    PICTURE = 16
+
+
+_FLOORS = {"planks": Material.PLANKS, "tiles": Material.TILES, "carpet": Material.CARPET}
+
+Vector = np.ndarray | tuple[float, float, float]
+
+
+class _Mesh:
+    """Collects vertices."""
+
+    def __init__(self) -> None:
+        self.vertices: list[np.ndarray] = []
+
+    def add(self, positions, normals, uv, colour, accent, material: int, room: int) -> None:
+        """One or more triangles: positions and normals (n, 3), uv (n, 2)."""
+        n = len(positions)
+        block = np.empty((n, FLOATS_PER_VERTEX), dtype=np.float32)
+        block[:, 0:3], block[:, 3:6], block[:, 6:8] = positions, normals, uv
+        block[:, 8:11], block[:, 11:14], block[:, 14], block[:, 15] = colour, accent, material, room
+        self.vertices.append(block)
+
+    def quad(self, origin: Vector, u: Vector, v: Vector, colour, material: int, room: int, accent=None, uv=None):
+        """A rectangle from `origin` along `u` and `v`; its normal is u x v."""
+        o, du, dv = (np.asarray(a, dtype=float) for a in (origin, u, v))
+        normal = np.cross(du, dv)
+        normal /= np.linalg.norm(normal)
+        if uv is None:
+            uv = (0.0, 0.0, float(np.linalg.norm(du)), float(np.linalg.norm(dv)))
+        corners = [(0, 0), (1, 0), (1, 1), (0, 0), (1, 1), (0, 1)]
+        positions = [o + a * du + b * dv for a, b in corners]
+        coordinates = [(uv[0] + a * (uv[2] - uv[0]), uv[1] + b * (uv[3] - uv[1])) for a, b in corners]
+        self.add(positions, [normal] * 6, coordinates, colour, colour if accent is None else accent, material, room)
+
+    def box(self, low: Vector, high: Vector, colour, room: int, material: int = Material.PLAIN, bottom=False) -> None:
+        """An axis-aligned box, seen from outside."""
+        (x0, y0, z0), (x1, y1, z1) = low, high
+        dx, dy, dz = (x1 - x0, 0, 0), (0, y1 - y0, 0), (0, 0, z1 - z0)
+        self.quad((x0, y0, z0), dx, dz, colour, material, room)
+        self.quad((x1, y1, z0), (x0 - x1, 0, 0), dz, colour, material, room)
+        self.quad((x0, y1, z0), (0, y0 - y1, 0), dz, colour, material, room)
+        self.quad((x1, y0, z0), dy, dz, colour, material, room)
+        self.quad((x0, y0, z1), dx, dy, colour, material, room)
+        if bottom:
+            self.quad((x0, y1, z0), dx, (0, y0 - y1, 0), colour, material, room)
+
+    def lathe(self, at: tuple[float, float], profile: list[tuple[float, float]], colour, room: int, material: int):
+        """A body of revolution around the vertical through `at`; profile: (radius, z) from bottom to top."""
+        segments = 32
+        angles = np.linspace(0, 2 * math.pi, segments + 1)
+        centre = np.array([at[0], at[1]])
+        for (r0, z0), (r1, z1) in zip(profile, profile[1:], strict=False):
+            slope = np.array([z1 - z0, r0 - r1])
+            slope /= max(np.linalg.norm(slope), 1e-9)
+            for a, b in zip(angles, angles[1:], strict=False):
+                da, db = np.array([math.cos(a), math.sin(a)]), np.array([math.cos(b), math.sin(b)])
+                p = [
+                    (*(centre + da * r0), z0), (*(centre + db * r0), z0), (*(centre + db * r1), z1),
+                    (*(centre + da * r0), z0), (*(centre + db * r1), z1), (*(centre + da * r1), z1),
+                ]  # fmt: skip
+                na, nb = (*(da * slope[0]), slope[1]), (*(db * slope[0]), slope[1])
+                self.add(p, [na, nb, nb, na, nb, na], [(0, 0)] * 6, colour, colour, material, room)
+
+    def ball(self, centre: tuple[float, float, float], radius: float, colour, room: int) -> None:
+        steps = np.linspace(-math.pi / 2, math.pi / 2, 17)
+        segments = 32
+        for t0, t1 in zip(steps, steps[1:], strict=False):
+            for k in range(segments):
+                a, b = 2 * math.pi * k / segments, 2 * math.pi * (k + 1) / segments
+                n = [_sphere(a, t0), _sphere(b, t0), _sphere(b, t1), _sphere(a, t0), _sphere(b, t1), _sphere(a, t1)]
+                p = [np.asarray(centre) + radius * v for v in n]
+                self.add(p, n, [(0, 0)] * 6, colour, colour, Material.GLOSSY, room)
+
+
+def build(source: RoomsConfig) -> np.ndarray:
+    """All triangles of the building. Returns float32 (vertices, 16)."""
+    mesh = _Mesh()
+    for index, room in enumerate(source.rooms):
+        _room(mesh, source, index, room)
+    for doorway in source.doorways:
+        _doorway(mesh, source, doorway)
+    for solid in source.solids:
+        _solid(mesh, solid, room_at(source, solid.at))
+    for index, picture in enumerate(source.pictures):
+        _picture(mesh, source, index, picture)
+    for window in source.windows:
+        _window(mesh, source, window)
+    return np.concatenate(mesh.vertices)
+
+
+def room_at(source: RoomsConfig, at: tuple[float, float]) -> int:
+    """Index of the room that holds a point, or of the nearest."""
+
+    def outside(r: Rect) -> float:
+        return max(r[0] - at[0], at[0] - r[2], r[1] - at[1], at[1] - r[3])
+
+    return min(range(len(source.rooms)), key=lambda i: outside(source.rooms[i].rect))
+
+
+def wall_holes(source: RoomsConfig, room: Room, side: str) -> list[tuple[float, float, float]]:
+    """Doorways in one wall as (from, to, height), in metres along the wall from the room's corner, sorted."""
+    x0, y0, x1, y1 = room.rect
+    holes = []
+    for door in source.doorways:
+        a0, b0, a1, b1 = door.rect
+        if side in ("south", "north"):
+            touches = abs((b1 if side == "south" else b0) - (y0 if side == "south" else y1)) < 1e-6
+            if touches and a0 < x1 and a1 > x0:
+                holes.append((a0 - x0, a1 - x0, door.height))
+        else:
+            touches = abs((a1 if side == "west" else a0) - (x0 if side == "west" else x1)) < 1e-6
+            if touches and b0 < y1 and b1 > y0:
+                holes.append((b0 - y0, b1 - y0, door.height))
+    return sorted(holes)
+
+
+def wall_frame(room: Room, side: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Origin, direction along the wall, inward normal, and length of one wall."""
+    x0, y0, x1, y1 = room.rect
+    along, normal, origin, length = {
+        "south": ((1, 0, 0), (0, 1, 0), (x0, y0, 0), x1 - x0),
+        "north": ((1, 0, 0), (0, -1, 0), (x0, y1, 0), x1 - x0),
+        "west": ((0, 1, 0), (1, 0, 0), (x0, y0, 0), y1 - y0),
+        "east": ((0, 1, 0), (-1, 0, 0), (x1, y0, 0), y1 - y0),
+    }[side]
+    return np.array(origin, float), np.array(along, float), np.array(normal, float), length
+
+
+def _facing(mesh: _Mesh, origin, along, up, normal, **rest) -> None:
+    """A quad whose normal points along `normal`, whichever way round that is."""
+    if np.dot(np.cross(along, up), normal) < 0:
+        origin, along = np.asarray(origin) + along, -np.asarray(along)
+    mesh.quad(origin, along, up, **rest)
+
+
+def _room(mesh: _Mesh, source: RoomsConfig, index: int, room: Room) -> None:
+    x0, y0, x1, y1 = room.rect
+    dx, dy = (x1 - x0, 0, 0), (0, y1 - y0, 0)
+    uv = (x0, y0, x1, y1)
+    mesh.quad((x0, y0, 0), dx, dy, room.floor_colour, _FLOORS[room.floor], index, room.floor_accent, uv)
+    mesh.quad((x0, y1, room.height), dx, (0, y0 - y1, 0), room.ceiling, Material.CEILING, index)
+    cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
+    mesh.quad((cx - 0.7, cy + 0.7, room.height - 0.03), (1.4, 0, 0), (0, -1.4, 0), room.lamp, Material.LAMP, index)
+    for side in ("south", "north", "west", "east"):
+        origin, along, normal, length = wall_frame(room, side)
+        spans, cursor = [], 0.0
+        for start, end, height in wall_holes(source, room, side):
+            spans += [(cursor, start, 0.0), (start, end, height)]
+            cursor = end
+        spans.append((cursor, length, 0.0))
+        for start, end, bottom in spans:
+            if end - start > 1e-6:
+                base = origin + along * start + np.array([0, 0, bottom])
+                up = np.array([0, 0, room.height - bottom])
+                _facing(mesh, base, along * (end - start), up, normal, colour=room.wall,
+                        material=Material.WALL, room=index)  # fmt: skip
+
+
+def _doorway(mesh: _Mesh, source: RoomsConfig, door: Doorway) -> None:
+    a0, b0, a1, b1 = door.rect
+    room = room_at(source, ((a0 + a1) / 2, (b0 + b1) / 2))
+    through_y = b1 - b0 < a1 - a0
+    mesh.quad((a0, b0, 0), (a1 - a0, 0, 0), (0, b1 - b0, 0), door.colour, Material.PLAIN, room)
+    mesh.quad((a0, b1, door.height), (a1 - a0, 0, 0), (0, b0 - b1, 0), door.colour, Material.PLAIN, room)
+    jambs = (
+        [((a0, b0, 0), (1, 0, 0)), ((a1, b0, 0), (-1, 0, 0))]
+        if through_y
+        else [((a0, b0, 0), (0, 1, 0)), ((a0, b1, 0), (0, -1, 0))]
+    )
+    depth = (0, b1 - b0, 0) if through_y else (a1 - a0, 0, 0)
+    for origin, normal in jambs:
+        _facing(mesh, origin, np.array(depth, float), (0, 0, door.height), normal, colour=door.colour,
+                material=Material.PLAIN, room=room)  # fmt: skip
+    trim, thick = 0.1, 0.04  # a moulding around the opening, on both sides
+    if through_y:
+        for low, high in ((b0 - thick, b0), (b1, b1 + thick)):
+            mesh.box((a0 - trim, low, 0), (a0, high, door.height + trim), door.colour, room)
+            mesh.box((a1, low, 0), (a1 + trim, high, door.height + trim), door.colour, room)
+            mesh.box((a0, low, door.height), (a1, high, door.height + trim), door.colour, room, bottom=True)
+    else:
+        for low, high in ((a0 - thick, a0), (a1, a1 + thick)):
+            mesh.box((low, b0 - trim, 0), (high, b0, door.height + trim), door.colour, room)
+            mesh.box((low, b1, 0), (high, b1 + trim, door.height + trim), door.colour, room)
+            mesh.box((low, b0, door.height), (high, b1, door.height + trim), door.colour, room, bottom=True)
+
+
+def _solid(mesh: _Mesh, solid: Solid, room: int) -> None:
+    x, y = solid.at
+    if solid.kind == "box":
+        w, d = solid.size[0] / 2, solid.size[1] / 2
+        mesh.box((x - w, y - d, 0), (x + w, y + d, solid.height), solid.colour, room)
+    elif solid.kind == "pillar":
+        r, top = solid.radius, solid.height
+        profile = [(r * 1.35, 0), (r * 1.35, 0.14), (r * 1.05, 0.2), (r * 0.95, top - 0.22), (r * 1.3, top - 0.1),
+                   (r * 1.3, top)]  # fmt: skip
+        mesh.lathe(solid.at, profile, solid.colour, room, Material.PLAIN)
+    else:
+        w = solid.radius * 0.75
+        mesh.box((x - w, y - w, 0), (x + w, y + w, solid.height), (0.88, 0.87, 0.85), room)
+        mesh.ball((x, y, solid.height + solid.radius * 0.97), solid.radius, solid.colour, room)
+
+
+def _picture(mesh: _Mesh, source: RoomsConfig, index: int, picture: Picture) -> None:
+    room = source.room(picture.room)
+    number = source.rooms.index(room)
+    origin, along, normal, _ = wall_frame(room, picture.side)
+    w, h = picture.size
+    border, depth = 0.09, 0.05
+    centre = origin + along * picture.along + np.array([0, 0, picture.up])
+    half = along * (w / 2 + border) + np.array([0, 0, h / 2 + border])
+    low = np.minimum(centre - half, centre + half + normal * depth)
+    high = np.maximum(centre - half, centre + half + normal * depth)
+    mesh.box(tuple(low), tuple(high), picture.frame, number, bottom=True)
+    right = along if np.dot(np.cross(along, (0, 0, 1)), normal) > 0 else -along
+    corner = centre - right * w / 2 - np.array([0, 0, h / 2]) + normal * (depth + 0.005)
+    mesh.quad(corner, right * w, (0, 0, h), (1, 1, 1), Material.PICTURE + index, number, uv=(0, 0, 1, 1))
+
+
+def window_corners(source: RoomsConfig, window: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Centre, unit vector along the wall, and inward normal of a window."""
+    origin, along, normal, _ = wall_frame(source.room(window.room), window.side)
+    return origin + along * window.along + np.array([0, 0, window.up]), along, normal
+
+
+def _window(mesh: _Mesh, source: RoomsConfig, window: Window) -> None:
+    number = source.rooms.index(source.room(window.room))
+    centre, along, normal = window_corners(source, window)
+    w, h = window.size
+    right = along if np.dot(np.cross(along, (0, 0, 1)), normal) > 0 else -along
+    corner = centre - right * w / 2 - np.array([0, 0, h / 2]) + normal * 0.01
+    mesh.quad(corner, right * w, (0, 0, h), (0.75, 0.86, 1.0), Material.SKY, number, uv=(0, 0, 1, 1))
+    bar, depth, white = 0.07, 0.06, (0.93, 0.92, 0.9)
+    for across in (-w / 2, 0.0, w / 2):
+        _bar(
+            mesh,
+            centre + along * across,
+            along * bar / 2 + np.array([0, 0, h / 2 + bar / 2]),
+            normal * depth,
+            white,
+            number,
+        )
+    for up in (-h / 2, 0.12 * h, h / 2):
+        _bar(
+            mesh,
+            centre + np.array([0, 0, up]),
+            along * w / 2 + np.array([0, 0, bar / 2]),
+            normal * depth,
+            white,
+            number,
+        )
+
+
+def _bar(mesh: _Mesh, centre: np.ndarray, half: np.ndarray, depth: np.ndarray, colour, room: int) -> None:
+    ends = np.stack([centre - half, centre + half + depth])
+    mesh.box(tuple(ends.min(axis=0)), tuple(ends.max(axis=0)), colour, room, bottom=True)
+
+
+def _sphere(angle: float, tilt: float) -> np.ndarray:
+    return np.array([math.cos(angle) * math.cos(tilt), math.sin(angle) * math.cos(tilt), math.sin(tilt)])

@@ -1,0 +1,144 @@
+"""Draws a building of rooms with ModernGL: the true engine behind our own scenes.
+
+Knows geometry and light, nothing of time: give it a pose and it returns the picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import moderngl
+import numpy as np
+
+from worldsim.camera import Pose, rotation
+from worldsim.errors import DisplayError
+from worldsim.scene import Scene
+from worldsim.source.rooms import geometry, paintings
+from worldsim.source.rooms.layout import camera_of, rooms_of
+
+_SHADERS = Path(__file__).parent / "shaders"
+_SAMPLES = 4  # multisampling: edges are smooth, patterns smooth themselves in the shader
+
+
+class RoomsRenderer:
+    """Renders the frames of one scene offscreen. One OpenGL context a process: share it or use another process."""
+
+    def __init__(self, scene: Scene, context: moderngl.Context | None = None) -> None:
+        """context: an existing OpenGL context to draw in; a headless EGL one is made otherwise. Raises DisplayError."""
+        self.scene = scene
+        self._gl = context or _headless_context()
+        source = rooms_of(scene)
+        self._program = self._gl.program(
+            vertex_shader=(_SHADERS / "rooms.vert").read_text(), fragment_shader=(_SHADERS / "rooms.frag").read_text()
+        )
+        mesh = self._gl.buffer(geometry.build(source).tobytes())
+        names = ("in_position", "in_normal", "in_surface", "in_colour", "in_accent", "in_kind")
+        self._mesh = self._gl.vertex_array(self._program, [(mesh, "3f 3f 2f 3f 3f 2f", *names)])
+        self._size = scene.frame.width, scene.frame.height
+        self._target = self._gl.framebuffer(
+            [self._gl.renderbuffer(self._size, 3, samples=_SAMPLES)],
+            self._gl.depth_renderbuffer(self._size, samples=_SAMPLES),
+        )
+        self._resolved = self._gl.framebuffer([self._gl.renderbuffer(self._size, 3)])
+        self._pictures = self._upload_pictures()
+        self._set_light()
+
+    def render(self, pose: Pose) -> np.ndarray:
+        """The picture seen from `pose`. Returns uint8 (H, W, 3), rows from the top."""
+        program, camera = self._program, camera_of(self.scene)
+        self._target.use()
+        self._gl.enable_only(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
+        self._target.clear(*rooms_of(self.scene).fog, depth=1.0)
+        eye = np.array([pose.x, pose.y, camera.eye_height_m])
+        matrix = _projection(camera.fov_deg, self.scene.frame.aspect) @ _view(pose, eye)
+        program["view_projection"].write(matrix.T.astype("f4").tobytes())  # type: ignore[union-attr]
+        program["eye"].value = tuple(eye)  # type: ignore[union-attr]
+        self._pictures.use(0)
+        self._mesh.render()
+        width, height = self._size
+        self._gl.copy_framebuffer(self._resolved, self._target)
+        raw = np.frombuffer(self._resolved.read(components=3, alignment=1), dtype=np.uint8)
+        return raw.reshape(height, width, 3)[::-1].copy()  # OpenGL's rows start at the bottom
+
+    @property
+    def context(self) -> moderngl.Context:
+        """The OpenGL context it draws in."""
+        return self._gl
+
+    @property
+    def renderer(self) -> str:
+        """Name and version of the OpenGL renderer."""
+        return f"{self._gl.info['GL_RENDERER']}, {self._gl.info['GL_VERSION']}"
+
+    def close(self) -> None:
+        """Free the OpenGL objects."""
+        for resource in (self._mesh, self._target, self._resolved, self._pictures, self._program):
+            resource.release()
+
+    def _upload_pictures(self) -> moderngl.TextureArray:
+        images = [paintings.paint(p.style, p.seed) for p in rooms_of(self.scene).pictures]
+        images = images or [np.zeros((paintings.HEIGHT, paintings.WIDTH, 3), np.uint8)]
+        data = np.stack([image[::-1] for image in images])  # rows from the bottom, as OpenGL counts
+        texture = self._gl.texture_array((paintings.WIDTH, paintings.HEIGHT, len(images)), 3, data.tobytes())
+        texture.build_mipmaps()
+        texture.filter = moderngl.LINEAR_MIPMAP_LINEAR, moderngl.LINEAR
+        texture.repeat_x = texture.repeat_y = False
+        return texture
+
+    def _set_light(self) -> None:
+        source = rooms_of(self.scene)
+        rooms, solids, windows = source.rooms, source.solids, source.windows
+        self._set("room_rect", [r.rect for r in rooms], 8)
+        self._set("room_height", [(r.height,) for r in rooms], 8)
+        self._set("room_lamp", [r.lamp for r in rooms], 8)
+        shadows = [
+            (*s.at, max(s.size) / 2 if s.kind == "box" else s.radius * (0.95 if s.kind == "pillar" else 0.8),
+             s.height + (2 * s.radius if s.kind == "sphere" else 0))
+            for s in solids
+        ]  # fmt: skip
+        self._set("solid", shadows, 24)
+        self._program["solids"].value = len(solids)  # type: ignore[union-attr]
+        corners = [geometry.window_corners(source, w) for w in windows]
+        for i, name in enumerate(("window_centre", "window_along", "window_normal")):
+            self._set(name, [tuple(c[i]) for c in corners], 4)
+        self._set("window_half", [(w.size[0] / 2, w.size[1] / 2) for w in windows], 4)
+        self._program["windows"].value = len(windows)  # type: ignore[union-attr]
+        direction = np.array(source.sun.direction) / np.linalg.norm(source.sun.direction)
+        self._program["sun_direction"].value = tuple(direction)  # type: ignore[union-attr]
+        self._program["sun_colour"].value = source.sun.colour  # type: ignore[union-attr]
+        self._program["fog_colour"].value = source.fog  # type: ignore[union-attr]
+        self._program["fog_per_m"].value = source.fog_per_m  # type: ignore[union-attr]
+
+    def _set(self, name: str, rows: Sequence[tuple[float, ...]], size: int) -> None:
+        """Fill a uniform array of `size` with `rows`, the rest with zeros."""
+        uniform = self._program[name]
+        data = np.zeros((size, uniform.dimension), dtype="f4")  # type: ignore[union-attr]
+        if rows:
+            data[: len(rows)] = rows
+        uniform.write(data.tobytes())  # type: ignore[union-attr]
+
+
+def _headless_context() -> moderngl.Context:
+    try:
+        return moderngl.create_context(standalone=True, backend="egl", require=330)  # type: ignore[call-arg, arg-type]
+    except Exception as error:  # moderngl raises bare Exceptions of many kinds
+        raise DisplayError(
+            f"no OpenGL 3.3 context could be made through EGL ({error}); on Debian install libegl1 and libgl1"
+        ) from None
+
+
+def _projection(fov_deg: float, aspect: float, near: float = 0.05, far: float = 60.0) -> np.ndarray:
+    f = 1 / math.tan(math.radians(fov_deg) / 2)
+    a, b = (far + near) / (near - far), 2 * far * near / (near - far)
+    return np.array([[f / aspect, 0, 0, 0], [0, f, 0, 0], [0, 0, a, b], [0, 0, -1, 0]])
+
+
+def _view(pose: Pose, eye: np.ndarray) -> np.ndarray:
+    right, up, forward = rotation(pose.look)
+    axes = np.stack([right, up, -forward])
+    matrix = np.eye(4)
+    matrix[:3, :3] = axes
+    matrix[:3, 3] = -axes @ eye
+    return matrix

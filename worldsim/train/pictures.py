@@ -1,0 +1,46 @@
+"""Pictures of a training stage's progress, truth above what the networks make."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from worldsim.data.latents import Latents
+from worldsim.inference.rollout import Rollout, Trajectory, rollout_trajectory
+from worldsim.model.codec import Codec, to_pixels
+from worldsim.model.generator import Generator
+
+
+def place_picture(
+    generator: Generator, codec: Codec, held_out: Latents, grid: tuple[int, int], columns: int = 6, rows: int = 4
+) -> np.ndarray:
+    """Held-out frames, truth above what the place memory makes of their poses. uint8 (H, W, 3)."""
+    frames = held_out.draw_frames(np.random.Generator(np.random.Philox(key=5)), rows * columns)
+    frames = frames.to(next(generator.parameters()).device)
+    with torch.no_grad():
+        guess = generator.condition.recall(frames.condition(torch.ones(rows * columns))).cpu()
+        truth, made = (
+            to_pixels(codec.decode(x.cpu().transpose(1, 2).unflatten(2, grid))) for x in (frames.latents[:, 0], guess)
+        )
+    picks = [slice(row * columns, (row + 1) * columns) for row in range(rows)]
+    return np.concatenate([np.concatenate(list(x[p]), axis=1) for p in picks for x in (truth, made)], axis=0)
+
+
+def dream_picture(
+    generator: Generator, codec: Codec, held_out: Latents, grid: tuple[int, int], ticks: int = 32, rows: int = 4
+) -> np.ndarray:
+    """Film strips from held-out episodes, truth above dream, at ticks 1, 2, 4, 8, 16, 32. uint8 (H, W, 3)."""
+    window = generator.config.window
+    clips = held_out.draw(np.random.Generator(np.random.Philox(key=5)), rows, window + ticks)
+    device = next(generator.parameters()).device
+    parts = (clips.latents[:, 1 : 1 + window], clips.action[:, 1:], clips.look[:, 1:], clips.position[:, 1:])
+    course = Trajectory(*(t.to(device) for t in parts))
+    dreamed = rollout_trajectory(Rollout(generator, 2), course, torch.Generator().manual_seed(5))[0].cpu()
+    shown = [t for t in (1, 2, 4, 8, 16, 32) if t <= ticks]
+    strips = []
+    for row in range(rows):
+        for latents in (clips.latents[row, 1 + window :], dreamed[row]):
+            picks = torch.stack([latents[t - 1] for t in shown]).transpose(1, 2).unflatten(2, grid)
+            with torch.no_grad():
+                strips.append(np.concatenate(list(to_pixels(codec.decode(picks))), axis=1))
+    return np.concatenate(strips, axis=0)

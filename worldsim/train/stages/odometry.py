@@ -1,0 +1,72 @@
+"""Stage `odometry`: learn how far an action carries the player, walls included, from true poses alone.
+
+Cheap and apart from all else: it trains only the odometry head, over ticks of all episodes and over single steps from
+everywhere on the plan. Worth its own stage, since its error sums up over a session: at 64 ticks a centimetre a tick can
+be half a metre.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from worldsim.data.latents import Latents
+from worldsim.data.transitions import Transitions, draw_transitions
+from worldsim.model.generator import Generator
+from worldsim.model.odometry import Odometry
+from worldsim.train.setup import Setup
+from worldsim.train.stages.base import Stage
+
+BATCH = 2048  # of ticks of episodes, and twice as many single steps
+TRANSITIONS = 400_000
+
+
+class OdometryStage(Stage):
+    """Trains a Generator's odometry on the ticks of `latents` and on `transitions`; all else stays as it is."""
+
+    name = "odometry"
+
+    def __init__(
+        self, generator: Generator, latents: Latents, transitions: Transitions, export: Callable[[], None]
+    ) -> None:
+        self._generator, self._latents, self._transitions, self._export = generator, latents, transitions, export
+        generator.requires_grad_(False)
+        odometry_of(generator).requires_grad_(True)
+
+    @classmethod
+    def create(cls, setup: Setup) -> OdometryStage:
+        setup.require_place()
+        transitions = draw_transitions(setup.request.scene, TRANSITIONS, seed=0)
+        return cls(setup.generator, setup.latents, transitions, setup.exporter)
+
+    @property
+    def model(self) -> nn.Module:
+        return self._generator
+
+    def loss(self, step_seed: int, step: int) -> tuple[Tensor, dict[str, float]]:
+        rng = np.random.Generator(np.random.Philox(key=step_seed))
+        walked = odometry_error(self._generator, self._latents.draw_ticks(rng, BATCH))
+        anywhere = odometry_error(self._generator, self._transitions.draw(rng, 2 * BATCH))
+        error = torch.cat([walked, anywhere])
+        distance_m = walked.detach().norm(dim=-1) * odometry_of(self._generator).step_m
+        return error.abs().mean() + error.square().mean(), {"error_mm": float(distance_m.mean()) * 1e3}
+
+    def export(self) -> None:
+        self._export()
+
+
+def odometry_error(generator: Generator, true: Transitions) -> Tensor:
+    """Errors of predicted displacements (N, 2), in steps of the longest length; float32 also under autocast."""
+    true = true.to(next(generator.parameters()).device)
+    with torch.autocast(true.yaw.device.type, enabled=False):
+        made = odometry_of(generator)(true.action, true.position, true.yaw)
+        return (made - true.displacement) / odometry_of(generator).step_m
+
+
+def odometry_of(generator: Generator) -> Odometry:
+    """The odometry of a generator with a camera."""
+    assert generator.odometry is not None
+    return generator.odometry

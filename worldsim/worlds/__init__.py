@@ -1,0 +1,1 @@
+"""Worlds that can be played: what there is, and how each kind is loaded."""

@@ -1,0 +1,272 @@
+"""NeuralWorld: a world that a checkpoint dreams. condition -> rollout -> decode, pure in state and action.
+
+Knows nothing of sessions, windows or files. Noise is a function of (seed, tick), never of call order, so the
+same state and action give the same frame, whether drafted, replayed or played.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldsim.action import Action
+from worldsim.camera import Look, Pose
+from worldsim.inference.network import Networks, PreparedFrames, eager
+from worldsim.inference.rollout import Rollout
+from worldsim.model.codec import Codec, to_tensor
+from worldsim.model.condition import Condition
+from worldsim.model.context import Context
+from worldsim.model.drift_guard import LatentRange, distance
+from worldsim.model.generator import Generator
+from worldsim.scene import Scene
+from worldsim.stepwise import Stepwise, finish
+from worldsim.world import Frame, ObservedFrame, Spawn, World
+from worldsim.worlds.relocalise import relocalise
+
+_START = 1  # which noise: of the first picture, apart from that of ticks
+
+
+@dataclass
+class _LazyContext:
+    """A context that is computed once, when first needed: either the work still to do, or its result."""
+
+    before: Context | None
+    prepared: PreparedFrames | None
+    noise: Tensor | None
+    context: Context | None = None
+
+
+@dataclass(frozen=True)
+class NeuralSnapshot:
+    """A dream without its context: its newest latent (1, N, C), and where it believes to be."""
+
+    seed: int
+    tick: int
+    look: Look | None
+    position: tuple[float, float] | None
+    action: Action
+    latent: Tensor
+
+
+@dataclass(frozen=True)
+class NeuralState(NeuralSnapshot):
+    """The whole state of a dream: its context too, which may still have to be written."""
+
+    lazy: _LazyContext = field(repr=False, compare=False)
+    surprise: float | None = None  # how far the latent lies from what the place memory expected, where it did
+
+
+class NeuralWorld(World):
+    """Plays one checkpoint's networks, batch 1, fixed shapes; noise is drawn on the CPU whatever they run on."""
+
+    def __init__(
+        self, scene: Scene, networks: Networks, steps: int, context_level: float,
+        latent_range: LatentRange | None = None,
+    ) -> None:  # fmt: skip
+        """latent_range: of the training frames; without it the dream is never said to have strayed."""
+        self._scene = scene
+        self._latent_range = latent_range
+        self._watched = latent_range is not None and latent_range.surprise is not None
+        self._space = scene.action_space
+        self._networks = networks
+        self._rollout = Rollout(networks.network, steps, context_level)
+        self._found: dict[bytes, Pose | None] = {}
+        self._device = next(networks.generator.parameters()).device
+
+    @property
+    def scene(self) -> Scene:
+        return self._scene
+
+    @property
+    def steps(self) -> int:
+        return len(self._rollout.levels)
+
+    @property
+    def passes_a_tick(self) -> int:
+        """Of the generator: one for each step, and one to commit."""
+        return self.steps + 1
+
+    @property
+    def generator(self) -> Generator:
+        return self._networks.generator
+
+    @property
+    def codec(self) -> Codec:
+        return self._networks.codec
+
+    def in_plain_torch(self) -> NeuralWorld:
+        """The same world, run by torch itself: whose operations can be counted."""
+        networks = eager(self.codec, self.generator)
+        return NeuralWorld(self._scene, networks, self.steps, self._rollout.context_level)
+
+    def start(self, seed: int, spawn: Spawn) -> tuple[NeuralState, Frame]:
+        """One picture, written to the whole context with zero action, at its pose or where it seems to be from."""
+        pose = spawn.pose or self._seems_from(spawn.pixels)
+        look = pose.look if pose else None if self._scene.camera is None else Look()
+        position = (pose.x, pose.y) if pose else None
+        state = self._first(seed, 0, look, position, self._space.idle, spawn.pixels)
+        return state, Frame(spawn.pixels, 0, look, pose)
+
+    def _seems_from(self, pixels: np.ndarray) -> Pose | None:
+        """The pose at which the place memory shows what is most like a picture; sought once."""
+        place, key = self._scene.place, pixels.tobytes()
+        if place is None:
+            return None
+        if key not in self._found:
+            self._found = {key: relocalise(self.generator, self._encode(pixels), place.bounds)}
+        return self._found[key]
+
+    @property
+    def max_branches(self) -> int:  # type: ignore[override]
+        return self._networks.branches
+
+    def advance(self, state: NeuralState, action: Action) -> tuple[NeuralState, Frame]:
+        return finish(self.advance_stepwise(state, [action]))[0]
+
+    def advance_stepwise(
+        self, state: NeuralState, actions: Sequence[Action]
+    ) -> Stepwise[list[tuple[NeuralState, Frame]]]:
+        """Commit what is put off, denoise, decode; pauses after each and where the network can."""
+        context = self._context(state)
+        yield
+        looks = [self._turned(state.look, action) for action in actions]
+        prepared = self._rollout.prepare(self._condition(actions, looks, state.position, apply_action=True))
+        positions = [None if state.position is None else (x, y) for x, y in prepared.position.tolist()]
+        tick = state.tick + 1
+        noise, written = self._noise(state.seed, tick)
+        x = yield from self._rollout.denoising(context, prepared, noise.expand(len(actions), -1, -1))
+        expected = self._watched and state.position is not None
+        surprise = distance(_array(x), _array(prepared.prior)) if expected else None
+        pixels = self._networks.decode(x).cpu().numpy()
+        made = []
+        for i, (action, look, position) in enumerate(zip(actions, looks, positions, strict=True)):
+            lazy = _LazyContext(context, prepared.row(i), written)
+            far = None if surprise is None else float(surprise[i])
+            latent = x[i : i + 1].clone() if len(x) > 1 else x  # else each would keep all of them
+            after = NeuralState(state.seed, tick, look, position, action, latent, lazy, far)
+            made.append((after, _framed(pixels[i], after)))
+        return made
+
+    def commit(self, state: NeuralState) -> None:
+        """Write the newest frame's keys and values now rather than at the start of the next tick."""
+        self._context(state)
+
+    def has_drifted(self, state: NeuralState) -> bool:
+        """Whether the newest latent's statistics have left the range of the training frames."""
+        within = self._latent_range
+        rows = self.generator.shape.rows
+        return within is not None and not within.holds(_array(state.latent), rows, state.surprise)
+
+    def prefill(self, seed: int, observed: Sequence[ObservedFrame]) -> NeuralState:
+        """Re-encode the last frames and cache them afresh (LongLive's KV re-cache): the first fills the context."""
+        window = self.generator.config.window
+        first, *rest = observed[-window:]
+        state = self._first(
+            seed, first.frame.tick, first.frame.look, _place(first.frame), first.action, first.frame.pixels
+        )
+        for seen in rest:
+            frame = seen.frame
+            prepared = self._prepare(seen.action, frame.look, _place(frame))
+            latent = self._encode(frame.pixels)
+            lazy = _LazyContext(self._context(state), prepared, self._noise(seed, frame.tick)[1])
+            state = NeuralState(seed, frame.tick, frame.look, _place(frame), seen.action, latent, lazy)
+        return state
+
+    def ready(self, spawn: Spawn) -> tuple[Rollout, PreparedFrames, Context, Tensor]:
+        """The parts of a tick just before it is made, for measuring them."""
+        state, _ = self.start(0, spawn)
+        prepared = self._prepare(self._space.idle, state.look, state.position)
+        return self._rollout, prepared, self._context(state), state.latent
+
+    def snapshot(self, state: NeuralState, frame: Frame) -> NeuralSnapshot:
+        return NeuralSnapshot(state.seed, state.tick, state.look, state.position, state.action, state.latent)
+
+    def render(self, snapshot: NeuralSnapshot) -> Frame:
+        return _framed(self._networks.decode(snapshot.latent)[0].cpu().numpy(), snapshot)
+
+    def restore(self, before: NeuralState, snapshot: NeuralSnapshot) -> NeuralState:
+        """Commit the kept latent again, with the same code and noise."""
+        kept = snapshot
+        prepared = self._prepare(kept.action, kept.look, kept.position)
+        lazy = _LazyContext(self._context(before), prepared, self._noise(kept.seed, kept.tick)[1])
+        return NeuralState(kept.seed, kept.tick, kept.look, kept.position, kept.action, kept.latent, lazy)
+
+    def _first(
+        self, seed: int, tick: int, look: Look | None, position, action: Action, pixels: np.ndarray
+    ) -> NeuralState:
+        latent = self._encode(pixels)
+        prepared = self._prepare(action, look, position)
+        context = self._rollout.begin(latent, prepared, self._noise(seed, tick, _START)[0])
+        return NeuralState(seed, tick, look, position, action, latent, _LazyContext(None, None, None, context))
+
+    def _context(self, state: NeuralState) -> Context:
+        lazy = state.lazy
+        if lazy.context is None:
+            assert lazy.before is not None and lazy.prepared is not None and lazy.noise is not None
+            lazy.context = self._rollout.commit(lazy.before, state.latent, lazy.prepared, lazy.noise)
+            lazy.before = lazy.prepared = lazy.noise = None
+        return lazy.context
+
+    def _turned(self, look: Look | None, action: Action) -> Look | None:
+        space, camera = self._space, self._scene.camera
+        if camera is None or look is None:
+            return None
+        return camera.turn(look, space.degrees(action, "yaw"), space.degrees(action, "pitch"))
+
+    def _prepare(self, action: Action, look: Look | None, position: tuple[float, float] | None) -> PreparedFrames:
+        """What the passes over a frame need that has this look and position after its action."""
+        return self._rollout.prepare(self._condition([action], [look], position, apply_action=False))
+
+    def _condition(
+        self,
+        actions: Sequence[Action],
+        looks: Sequence[Look | None],
+        position: tuple[float, float] | None,
+        apply_action: bool,
+    ) -> Condition:
+        """Of frames at one position. apply_action: it is still the one before the action."""
+        place = *(position or (0.0, 0.0)), float(position is not None), float(apply_action)
+        rows = [
+            [*_radians(look), *place, *self._space.scaled(action)] for action, look in zip(actions, looks, strict=True)
+        ]
+        t = torch.tensor(rows, device=self._device)
+        return Condition(t[:, 6:], t[:, :2], t[:, 2:4], t[:, 4], t[:, 5])
+
+    def _noise(self, seed: int, tick: int, use: int = 0) -> Tensor:
+        """Standard normal (2, 1, N, C), what a frame is dreamed from and what its commit adds: a function of the
+        arguments alone."""
+        shape = self.generator.shape
+        philox = np.random.Philox(key=seed & (2**64 - 1), counter=[0, 0, use, tick])
+        size = 2, 1, shape.rows * shape.columns, shape.channels
+        return torch.from_numpy(np.random.Generator(philox).standard_normal(size, dtype=np.float32)).to(self._device)
+
+    @torch.no_grad()
+    def _encode(self, pixels: np.ndarray) -> Tensor:
+        frames = to_tensor(pixels[None].copy()).to(self._device).contiguous(memory_format=torch.channels_last)
+        return self._networks.codec.encode(frames).flatten(2).transpose(1, 2)
+
+
+def _framed(pixels: np.ndarray, state: NeuralSnapshot) -> Frame:
+    """A state's frame."""
+    pose = None
+    if state.position is not None and state.look is not None:
+        pose = Pose(*state.position, state.look)
+    return Frame(pixels, state.tick, state.look, pose)
+
+
+def _array(latent: Tensor) -> np.ndarray:
+    return latent.cpu().numpy()
+
+
+def _place(frame: Frame) -> tuple[float, float] | None:
+    return None if frame.pose is None else (frame.pose.x, frame.pose.y)
+
+
+def _radians(look: Look | None) -> tuple[float, float]:
+    """Yaw, within one turn, and pitch; zeros without a camera."""
+    return (0.0, 0.0) if look is None else (math.radians(look.yaw_deg % 360.0), math.radians(look.pitch_deg))
