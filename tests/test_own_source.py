@@ -1,5 +1,7 @@
-"""The whole life of a source that is not part of the package: examples/bounce.py, a game without a camera or poses, with
-rewards and ends. It is collected, trained, evaluated, recorded and replayed without touching worldsim."""
+"""The whole life of a source that is not part of the package: examples/bounce.py, a game without a camera or poses.
+
+It has rewards and ends. It is collected, trained, evaluated, recorded and replayed without touching worldsim.
+"""
 
 from __future__ import annotations
 
