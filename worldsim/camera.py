@@ -20,6 +20,11 @@ class Look:
     yaw_deg: float = 0.0
     pitch_deg: float = 0.0
 
+    @property
+    def radians(self) -> tuple[float, float]:
+        """Yaw, within one turn, and pitch in radians: what networks are told."""
+        return math.radians(self.yaw_deg % 360.0), math.radians(self.pitch_deg)
+
 
 @dataclass(frozen=True)
 class Pose:

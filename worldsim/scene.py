@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 SCENES = Path(__file__).parent / "scenes"
 
 
+Bounds = tuple[float, float, float, float]
+"""A rectangle of the floor in metres: least x, y, then greatest x, y."""
+
+
 @dataclass(frozen=True)
 class FrameSize:
     """Size of a frame in pixels; both divisible by 16, the codec's reduction."""
@@ -48,7 +52,7 @@ class Place:
     top_speed_m_s: the player's.
     """
 
-    bounds: tuple[float, float, float, float]
+    bounds: Bounds
     extent: tuple[float, float, float, float, float, float]
     top_speed_m_s: float
 

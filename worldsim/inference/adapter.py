@@ -90,7 +90,7 @@ class Accelerated:
         self.config = generator.config
 
     def prepare(self, condition: Condition, level: Tensor) -> Packed:
-        flat = _flat(condition)
+        flat = condition.packed()
         return Packed(self._calls["prepare"](self._full(flat), level)[0][: len(flat)], self._packing)
 
     def sampling(
@@ -116,13 +116,6 @@ class Accelerated:
         return rows if missing == 0 else torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])])
 
 
-def _flat(condition: Condition) -> Tensor:
-    """Conditions as one tensor (F, 6 + A): look, position, posed, apply_action, then the action."""
-    posed = condition.posed[:, None]
-    apply_action = torch.zeros_like(posed) if condition.apply_action is None else condition.apply_action[:, None]
-    return torch.cat([condition.look, condition.position, posed, apply_action, condition.action], dim=1)
-
-
 class Prepare(nn.Module):
     """Generator.prepare of a flat condition and levels, packed."""
 
@@ -131,8 +124,7 @@ class Prepare(nn.Module):
         self.generator, self._packing = generator, packing
 
     def forward(self, flat: Tensor, level: Tensor) -> tuple[Tensor, ...]:
-        condition = Condition(flat[:, 6:], flat[:, :2], flat[:, 2:4], flat[:, 4], flat[:, 5])
-        return (self._packing.pack(self.generator.prepare(condition, level)),)
+        return (self._packing.pack(self.generator.prepare(Condition.unpacked(flat), level)),)
 
 
 class Sample(nn.Module):
@@ -192,7 +184,7 @@ def parts(
         x = torch.randn(branches, tokens, shape.channels)
         one = x[:1].clone(), x[:1].clone(), packed[:1].clone()
     return packing, {
-        "prepare": (Prepare(generator, packing), (_flat(condition), level)),
+        "prepare": (Prepare(generator, packing), (condition.packed(), level)),
         "sample": (Sample(generator, packing, steps), (x, packed, *frames)),
         "encode_kv": (EncodeKv(generator, packing), (*one, *frames)),
         "decode": (Decode(codec, generator), (x,)),

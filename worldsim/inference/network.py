@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from worldsim.kernels.to_uint8 import to_uint8
-from worldsim.model.codec import Codec
+from worldsim.model.codec import Codec, to_grid
 from worldsim.model.condition import Condition
 from worldsim.model.context import Context, FrameKeys
 from worldsim.model.generator import Generator, GeneratorConfig, Shape
@@ -69,5 +69,5 @@ def eager(codec: Codec, generator: Generator) -> Networks:
 @torch.no_grad()
 def decode(codec: Codec, shape: Shape, tokens: Tensor) -> Tensor:
     """Tokens (F, N, C) of frames -> pixels, uint8 (F, H, W, 3)."""
-    grid = tokens.transpose(1, 2).unflatten(2, (shape.rows, shape.columns))
-    return to_uint8(codec.decode(grid.contiguous(memory_format=torch.channels_last)))
+    grid = to_grid(tokens, shape.rows).contiguous(memory_format=torch.channels_last)
+    return to_uint8(codec.decode(grid))

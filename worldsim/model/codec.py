@@ -129,6 +129,16 @@ class Codec(nn.Module):
         self.decoder.patch.bias.copy_(mean)  # type: ignore[union-attr]
 
 
+def to_tokens(latents: Tensor) -> Tensor:
+    """Latents (B, C, h, w) -> tokens (B, N, C), row by row from the top."""
+    return latents.flatten(2).transpose(1, 2)
+
+
+def to_grid(tokens: Tensor, rows: int) -> Tensor:
+    """Tokens (B, N, C) of frames of so many rows of tokens -> latents (B, C, h, w)."""
+    return tokens.transpose(1, 2).unflatten(2, (rows, -1))
+
+
 def to_tensor(frames: np.ndarray) -> Tensor:
     """uint8 (..., H, W, 3) array -> float32 (..., 3, H, W) in [-1, 1]."""
     frames = np.require(frames, requirements="W")  # pictures read from files come write-protected

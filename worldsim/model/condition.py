@@ -32,6 +32,23 @@ class Condition:
     posed: Tensor
     apply_action: Tensor | None = None
 
+    @classmethod
+    def at(cls, poses: Tensor, actions: int) -> Condition:
+        """Idle frames at poses (F, 4): x, y in metres, yaw, pitch in radians. actions: how many controls there are."""
+        idle = poses.new_zeros((len(poses), actions))
+        return cls(idle, poses[:, 2:], poses[:, :2], poses.new_ones(len(poses)))
+
+    def packed(self) -> Tensor:
+        """All of it in one tensor (F, 6 + A): look, position, posed, apply_action, then the action."""
+        posed = self.posed[:, None]
+        apply_action = torch.zeros_like(posed) if self.apply_action is None else self.apply_action[:, None]
+        return torch.cat([self.look, self.position, posed, apply_action, self.action], dim=1)
+
+    @classmethod
+    def unpacked(cls, packed: Tensor) -> Condition:
+        """The inverse of `packed`."""
+        return cls(packed[:, 6:], packed[:, :2], packed[:, 2:4], packed[:, 4], packed[:, 5])
+
     def repeat(self, index: Tensor) -> Condition:
         """The frames at `index`, in that order."""
         apply_action = None if self.apply_action is None else self.apply_action[index]

@@ -6,22 +6,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_WIDER = 0.2  # of the range on either side: the dream may go a little further than what it was shown
+_WIDER = 0.2  # share of the range added on either side: a dream may go a little further than what it was shown
 
 
 @dataclass(frozen=True)
 class LatentRange:
-    """Least and greatest of two statistics of a frame's latent: strength, and roughness between neighbouring tokens."""
+    """What is usual for the latent of a training frame: the range of its strength (root mean square), the range of its
+    roughness (difference between neighbouring tokens), and surprise, the largest distance from the place memory's prior
+    that is still usual; None without a place memory."""
 
     rms: tuple[float, float]
     roughness: tuple[float, float]
-    surprise: float | None = None  # how far, rms, a training frame lies at most from what the place memory expects
+    surprise: float | None = None
 
     def holds(self, latent: np.ndarray, rows: int, surprise: float | None = None) -> bool:
-        """Whether the latent (1, N, C) of a frame of so many rows of tokens lies within.
+        """Whether the latent (1, N, C) of a frame with so many rows of tokens is usual.
 
-        surprise: its own distance from what was expected. This is what sees a bland dream: where most of a place is
-        bare walls, a grey picture is neither too weak nor too smooth, but it is not what should be there.
+        surprise: its distance from the prior. Only this catches a bland dream: most of a place is bare walls, so a grey
+        picture is neither too weak nor too smooth, but it is not what should be there.
         """
         if self.surprise is not None and surprise is not None and not surprise <= self.surprise:
             return False

@@ -1,7 +1,8 @@
 """What a session can go back to: every tick of the last minute.
 
-A tick is kept as little more than its latent: its picture is decoded again when it is looked at, its state rebuilt from
-the nearest one before it that was kept whole. So a minute takes some tens of megabytes and soon stops growing.
+Of most ticks only a snapshot is kept, which for a dream is little more than the latent. The picture is rendered again
+when somebody looks at it, and the state is restored from the nearest whole state before it. So a minute takes some tens
+of megabytes.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from worldsim.play.spawn_notes import spawn_note
 from worldsim.world import Frame, ObservedFrame, Snapshot, Spawn, State
 from worldsim.worlds.catalogue import LoadedWorld
 
-NEAR_TICKS = 320  # of these, the newest, a state is kept whole every
-KEEP_EVERY = 16  # ticks,
-KEEP_EVERY_FAR = 32  # and every so many of those before: what is rebuilt on the way back is waited for
-SEEN_TICKS = 32  # newest ones whose pictures are kept too: a world that is swapped in is shown them
+NEAR_TICKS = 320  # the newest ticks, of which a whole state is kept every KEEP_EVERY ticks
+KEEP_EVERY = 16
+KEEP_EVERY_FAR = 32  # ticks between whole states further back: a rewind waits for what it has to restore
+SEEN_TICKS = 32  # the newest ticks, whose pictures are kept: a world that is swapped in is shown them
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,9 @@ class Origin:
 class HistoryEntry:
     """One tick that can be gone back to.
 
-    state, frame: None where they would have to be made again from snapshots. began: a picture from elsewhere began a
-    world here, so that neither could be. drifted_ticks: ticks in a row, up to this one, unlike anything known.
+    state, frame: None once they have been let go of; the snapshot brings them back. began: a world began here from a
+    picture, which no snapshot could bring back, so both are kept. drifted_ticks: how many ticks in a row, up to this
+    one, were unlike anything known.
     """
 
     tick: int
@@ -53,7 +55,7 @@ class HistoryEntry:
 
 
 class History:
-    """The newest tick, whole, and those before it, at least `longest` of them where there were so many."""
+    """The newest tick, whole, and at least `longest` ticks before it, where there were so many."""
 
     def __init__(self, longest: int, first: HistoryEntry) -> None:
         self._longest = longest
@@ -74,13 +76,13 @@ class History:
 
     @property
     def state(self) -> State:
-        """The newest tick's."""
+        """Of the newest tick."""
         assert self.newest.state is not None
         return self.newest.state
 
     @property
     def frame(self) -> Frame:
-        """The newest tick's."""
+        """Of the newest tick."""
         return self._frame_of(self.newest)
 
     def add(self, past: HistoryEntry) -> None:

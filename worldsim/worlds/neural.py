@@ -6,7 +6,6 @@ same state and action give the same frame, whether drafted, replayed or played.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -18,7 +17,7 @@ from worldsim.action import Action
 from worldsim.camera import Look, Pose
 from worldsim.inference.network import Networks, PreparedFrames, eager
 from worldsim.inference.rollout import Rollout
-from worldsim.model.codec import Codec, to_tensor
+from worldsim.model.codec import Codec, to_tensor, to_tokens
 from worldsim.model.condition import Condition
 from worldsim.model.context import Context
 from worldsim.model.drift_guard import LatentRange, distance
@@ -231,11 +230,11 @@ class NeuralWorld(World):
     ) -> Condition:
         """Of frames at one position. apply_action: it is still the one before the action."""
         place = *(position or (0.0, 0.0)), float(position is not None), float(apply_action)
-        rows = [
-            [*_radians(look), *place, *self._space.scaled(action)] for action, look in zip(actions, looks, strict=True)
-        ]
-        t = torch.tensor(rows, device=self._device)
-        return Condition(t[:, 6:], t[:, :2], t[:, 2:4], t[:, 4], t[:, 5])
+        rows = []
+        for action, look in zip(actions, looks, strict=True):
+            yaw, pitch = (0.0, 0.0) if look is None else look.radians
+            rows.append([yaw, pitch, *place, *self._space.scaled(action)])
+        return Condition.unpacked(torch.tensor(rows, device=self._device))
 
     def _noise(self, seed: int, tick: int, use: int = 0) -> Tensor:
         """Standard normal (2, 1, N, C), what a frame is dreamed from and what its commit adds: a function of the
@@ -248,7 +247,7 @@ class NeuralWorld(World):
     @torch.no_grad()
     def _encode(self, pixels: np.ndarray) -> Tensor:
         frames = to_tensor(pixels[None].copy()).to(self._device).contiguous(memory_format=torch.channels_last)
-        return self._networks.codec.encode(frames).flatten(2).transpose(1, 2)
+        return to_tokens(self._networks.codec.encode(frames))
 
 
 def _framed(pixels: np.ndarray, state: NeuralSnapshot) -> Frame:
@@ -265,8 +264,3 @@ def _array(latent: Tensor) -> np.ndarray:
 
 def _place(frame: Frame) -> tuple[float, float] | None:
     return None if frame.pose is None else (frame.pose.x, frame.pose.y)
-
-
-def _radians(look: Look | None) -> tuple[float, float]:
-    """Yaw, within one turn, and pitch; zeros without a camera."""
-    return (0.0, 0.0) if look is None else (math.radians(look.yaw_deg % 360.0), math.radians(look.pitch_deg))

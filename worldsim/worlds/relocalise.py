@@ -14,7 +14,7 @@ from torch import Tensor
 from worldsim.camera import Look, Pose
 from worldsim.model.condition import Condition
 from worldsim.model.generator import Generator
-from worldsim.source.rooms.layout import Rect
+from worldsim.scene import Bounds
 
 _SPACING_M, _TURNS = 1.0, 10  # of the first look around
 _ROUNDS, _TRIES, _BATCH = 5, 64, 40
@@ -22,7 +22,7 @@ _CHANNELS = 12  # the strongest: what a picture is of, rather than how its textu
 
 
 @torch.no_grad()
-def relocalise(generator: Generator, latent: Tensor, bounds: Rect) -> Pose | None:
+def relocalise(generator: Generator, latent: Tensor, bounds: Bounds) -> Pose | None:
     """The pose within bounds (x0, y0, x1, y1) that recalls the frame's latent (1, N, C) best; None without a memory."""
     if generator.condition.memory is None:
         return None
@@ -43,7 +43,7 @@ def relocalise(generator: Generator, latent: Tensor, bounds: Rect) -> Pose | Non
     )  # fmt: skip
 
 
-def _everywhere(bounds: Rect) -> Tensor:
+def _everywhere(bounds: Bounds) -> Tensor:
     """Level poses all over the place, in all directions: (n, 4) x, y, yaw, pitch in metres and radians."""
     x0, y0, x1, y1 = bounds
     across = torch.linspace(x0 + 0.5, x1 - 0.5, max(2, round((x1 - x0) / _SPACING_M)))
@@ -54,6 +54,5 @@ def _everywhere(bounds: Rect) -> Tensor:
 
 def _error(generator: Generator, latent: Tensor, poses: Tensor) -> Tensor:
     """How unlike the latent the frames recalled at poses (n, 4) are: (n,)."""
-    nothing = poses.new_zeros((len(poses), generator.shape.actions))
-    recalled = generator.condition.recall(Condition(nothing, poses[:, 2:], poses[:, :2], poses.new_ones(len(poses))))
+    recalled = generator.condition.recall(Condition.at(poses, generator.shape.actions))
     return (recalled - latent)[..., :_CHANNELS].square().mean(dim=(1, 2))
