@@ -15,7 +15,7 @@ variable does:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -33,6 +33,8 @@ WALL, SQUARE, FLOOR = (70, 74, 92), (244, 180, 64), (24, 26, 34)
 class BounceConfig(SourceConfig):
     """The `source` part of the scene file. side: of the square, in pixels; limit: ticks an episode lasts at most."""
 
+    world: ClassVar[str] = "bounce:Bounce"
+
     engine: Literal["bounce"]
     side: int = 12
     limit: int = 120
@@ -40,9 +42,6 @@ class BounceConfig(SourceConfig):
     def __post_init__(self) -> None:
         require(2 <= self.side <= 32, f"side must lie in [2, 32], got {self.side}")
         require(self.limit >= 2, f"limit must be at least 2, got {self.limit}")
-
-    def open(self, scene: Scene) -> Bounce:
-        return Bounce(scene, self)
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,9 @@ class BounceState:
 class Bounce(SourceWorld):
     """Pushing changes the square's speed. The right wall is worth 1; a third hit of the left wall ends the episode."""
 
-    def __init__(self, scene: Scene, config: BounceConfig) -> None:
-        self._scene, self._config = scene, config
+    def __init__(self, scene: Scene) -> None:
+        assert isinstance(scene.source, BounceConfig)
+        self._scene, self._config = scene, scene.source
         self._space = scene.action_space
 
     @property

@@ -6,20 +6,17 @@ Knows the words of the file. What the `source` part says is up to the source it 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
-from worldsim.action import Action, ActionSpace, Control
+from worldsim.action import ActionSpace, Control
 from worldsim.camera import Camera, Look, Pose
 from worldsim.config import from_mapping, read_yaml, require, to_mapping
 from worldsim.errors import ConfigError, SceneError, nearest
 from worldsim.registry import SOURCES
-
-if TYPE_CHECKING:
-    from worldsim.source.base import SourceWorld
 
 SCENES = Path(__file__).parent / "scenes"
 
@@ -61,6 +58,9 @@ class Place:
 class SourceConfig:
     """The `source` part of a scene file: which true engine, and its settings. Each source has a subclass."""
 
+    world: ClassVar[str]
+    """The source's subclass of source.base.SourceWorld, as `module:class`: imported when it is first opened."""
+
     engine: str
 
     @classmethod
@@ -75,13 +75,11 @@ class SourceConfig:
         """Where the player can be; None for a source without poses."""
         return None
 
-    def dynamics(self, scene: Scene) -> Callable[[Pose, Action], Pose] | None:
-        """The pose one tick after an action, walls included, without drawing; None for a source without poses."""
-        return None
-
-    def open(self, scene: Scene) -> SourceWorld:
-        """The true engine of a scene with this source. Raises WorldsimError if it cannot run here."""
-        raise NotImplementedError
+    def open(self, scene: Scene) -> Any:
+        """The true engine of a scene with this source: a source.base.SourceWorld. Raises WorldsimError if it cannot run
+        here."""
+        module, _, name = self.world.partition(":")
+        return getattr(importlib.import_module(module), name)(scene)
 
 
 @dataclass(frozen=True)

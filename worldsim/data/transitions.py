@@ -16,6 +16,7 @@ from torch import Tensor
 from worldsim.action import Action
 from worldsim.camera import Look, Pose
 from worldsim.scene import Scene
+from worldsim.source.base import PosedSource
 
 FARTHEST_M = 0.5
 
@@ -43,8 +44,8 @@ class Transitions:
 def draw_transitions(scene: Scene, count: int, seed: int) -> Transitions:
     """Steps of random actions from poses spread evenly over the scene's bounds; without those that were so deep inside
     a wall or a solid that they are thrown far."""
-    space, place, move = scene.action_space, scene.place, scene.source.dynamics(scene)
-    assert place is not None and move is not None  # a scene with poses
+    space, place, source = scene.action_space, scene.place, scene.source.open(scene)
+    assert place is not None and isinstance(source, PosedSource)  # a scene with poses
     rng = np.random.Generator(np.random.Philox(key=seed))
     x0, y0, x1, y1 = place.bounds
     places = rng.uniform((x0, y0, 0.0), (x1, y1, 360.0), (count, 3))
@@ -53,7 +54,7 @@ def draw_transitions(scene: Scene, count: int, seed: int) -> Transitions:
     rows = []
     for (x, y, yaw), action in zip(places.tolist(), values.tolist(), strict=True):
         taken = Action(tuple(action))
-        after = move(Pose(x, y, Look(yaw)), taken)
+        after = source.move(Pose(x, y, Look(yaw)), taken)
         if math.hypot(after.x - x, after.y - y) > FARTHEST_M:
             continue
         rows.append([*space.scaled(taken), x, y, math.radians(after.look.yaw_deg % 360.0), after.x - x, after.y - y])

@@ -17,18 +17,17 @@ from worldsim.model.generator import Generator, GeneratorConfig
 from worldsim.model.weights import shape_of, write_checkpoint
 from worldsim.scene import Scene, scene_hash
 from worldsim.train.request import Request
-from worldsim.train.trainer import TrainConfig, Trainer
 from worldsim.world import Spawn
 
 
 class Exporter:
     """Writes the checkpoint that a stage has reached."""
 
-    def __init__(self, request: Request, config: TrainConfig, codec: Codec, base: Checkpoint | None) -> None:
-        self._request, self._config, self._codec, self._base = request, config, codec, base
+    def __init__(self, request: Request, codec: Codec, base: Checkpoint | None) -> None:
+        self._request, self._codec, self._base = request, codec, base
         self.generator: Generator | None = None
         self.generator_config: dict[str, Any] = {}
-        self.trainer: Trainer | None = None
+        self.progress: Callable[[], tuple[int, float]] = lambda: (0, 0.0)  # steps taken and seconds trained so far
         self.taken: tuple[dict[str, Any], ...] = ()  # how parts taken from elsewhere were trained
         self.ticks = 0
         self.measure: Callable[[], LatentRange] | None = None  # of the training frames
@@ -45,10 +44,11 @@ class Exporter:
         past = self._base.info.provenance if self._base else self.taken
         if request.resume and past and past[-1].get("stage") == request.stage:
             past = past[:-1]  # the same stage, further
+        steps, seconds = self.progress()
         here = {
             "stage": request.stage,
-            "steps": self.trainer.step if self.trainer else 0,
-            "minutes": round(self.trainer.seconds / 60, 1) if self.trainer else 0,
+            "steps": steps,
+            "minutes": round(seconds / 60, 1),
             "threads": torch.get_num_threads(),
             "hardware": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
             "torch": str(torch.__version__),

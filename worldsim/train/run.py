@@ -42,7 +42,7 @@ def train(request: Request, config: TrainConfig) -> dict[str, float]:
         )
     torch.manual_seed(config.seed)
     codec = codec_of(request, base)
-    exporter = Exporter(request, config, codec, base)
+    exporter = Exporter(request, codec, base)
     stage = kind.create(Setup(request, preset, base, codec, exporter, dist))
     generator = exporter.generator
     if kind.trains_blocks and generator is not None and (request.compile or preset.compile):
@@ -55,8 +55,8 @@ def train(request: Request, config: TrainConfig) -> dict[str, float]:
     if kind.trains_blocks and (request.shard or (generator is not None and generator.config.width >= WIDE)):
         dist = dist.sharding()
     trainer = Trainer(stage, config, request.folder / request.stage, request.resume, request.quiet, dist)
-    exporter.trainer = trainer
-    stage.attach(trainer)
+    exporter.progress = lambda: (trainer.step, trainer.seconds)
+    stage.attach(trainer.averaged)
     numbers = trainer.run()
     dist.close()
     return numbers

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import ClassVar, Literal
 
-from worldsim.action import Action
-from worldsim.camera import Camera, Pose
+from worldsim.camera import Camera
 from worldsim.config import require
 from worldsim.errors import nearest
 from worldsim.scene import Place, Scene, SourceConfig
-
-if TYPE_CHECKING:
-    from worldsim.source.rooms.world import RoomsWorld
 
 Colour = tuple[float, float, float]
 Rect = tuple[float, float, float, float]
@@ -115,6 +110,8 @@ class Sun:
 class RoomsConfig(SourceConfig):
     """A building of rectangular rooms, drawn by our own renderer."""
 
+    world: ClassVar[str] = "worldsim.source.rooms.world:RoomsWorld"
+
     engine: Literal["rooms"]
     rooms: tuple[Room, ...]
     doorways: tuple[Doorway, ...] = ()
@@ -155,16 +152,6 @@ class RoomsConfig(SourceConfig):
     @property
     def place(self) -> Place:
         return Place(self.bounds, self.extent, self.motion.run_m_s)
-
-    def dynamics(self, scene: Scene) -> Callable[[Pose, Action], Pose]:
-        from worldsim.source.rooms.dynamics import Dynamics
-
-        return Dynamics(scene).advance
-
-    def open(self, scene: Scene) -> RoomsWorld:
-        from worldsim.source.rooms.world import RoomsWorld
-
-        return RoomsWorld(scene)
 
 
 def rooms_of(scene: Scene) -> RoomsConfig:

@@ -29,10 +29,10 @@ class RoomsWorld(PosedSource):
     """Moves by the scene's dynamics and draws with its renderer. Pure, like every world."""
 
     def __init__(self, scene: Scene, context: moderngl.Context | None = None) -> None:
-        """Raises DisplayError where nothing can be drawn."""
-        self._scene = scene
+        """context: an OpenGL context to draw in; one of its own is made with the first picture otherwise."""
+        self._scene, self._context = scene, context
         self._dynamics = Dynamics(scene)
-        self._renderer = RoomsRenderer(scene, context)
+        self._opened: RoomsRenderer | None = None
 
     @property
     def scene(self) -> Scene:
@@ -45,6 +45,13 @@ class RoomsWorld(PosedSource):
     @property
     def renderer(self) -> str:
         return self._renderer.renderer
+
+    @property
+    def _renderer(self) -> RoomsRenderer:
+        """Made when the first picture is wanted: who only moves needs no graphics. Raises DisplayError."""
+        if self._opened is None:
+            self._opened = RoomsRenderer(self._scene, self._context)
+        return self._opened
 
     def start(self, seed: int, spawn: Spawn) -> tuple[RoomsState, Frame]:
         """Begin at the spawn's pose, or at the scene's first place if it has none."""
@@ -89,7 +96,9 @@ class RoomsWorld(PosedSource):
         return RoomsRenderer(scene, self._renderer.context)
 
     def close(self) -> None:
-        self._renderer.close()
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
     def _first_pose(self) -> Pose:
         pose = self._scene.spawns[0].pose

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -10,7 +12,6 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from worldsim.train.setup import Setup
-    from worldsim.train.trainer import Trainer
 
 
 class Stage(ABC):
@@ -46,5 +47,5 @@ class Stage(ABC):
         """A picture of progress, uint8 (H, W, 3), truth above dream, with the model as it stands."""
         return None
 
-    def attach(self, trainer: Trainer) -> None:
-        """Called once before training, for what a stage needs of its trainer."""
+    def attach(self, averaged: Callable[[], AbstractContextManager[None]]) -> None:
+        """Called once before training. averaged: a context in which the model carries its averaged weights."""

@@ -22,14 +22,13 @@ from worldsim.train.restore import teacher_of
 from worldsim.train.setup import Setup
 from worldsim.train.stages.forcing import history_levels
 from worldsim.train.stages.resampling import ResamplingStage
-from worldsim.train.trainer import Trainer
 
 GRID = 20  # levels between noise and picture
 
 
 class ConsistencyStage(ResamplingStage):
-    """Distils `teacher` into `generator`, over history as it is at play. `averaged`, a context in which the student
-    carries its averaged weights, is the trainer's."""
+    """Distils `teacher` into `generator`, over history as it is at play. `averaged` is a context in which the
+    student carries its averaged weights."""
 
     name = "consistency"
     full_precision = True
@@ -49,8 +48,8 @@ class ConsistencyStage(ResamplingStage):
             teacher = teacher_of(setup.request, generator, dist.rank == 0).to(preset.device)
         return cls(generator, teacher, latents, preset.clips, preset.clip_frames, setup.exporter, setup.dream)
 
-    def attach(self, trainer: Trainer) -> None:
-        self.averaged = trainer.averaged
+    def attach(self, averaged: Callable[[], AbstractContextManager[None]]) -> None:
+        self.averaged = averaged
 
     def clip_loss(self, clips: Clips, history: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         batch, count = history.shape[:2]
