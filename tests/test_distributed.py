@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import tool
+from support import tool
 
 from worldsim.checkpoint import open_checkpoint
 from worldsim.model.condition import Condition

@@ -5,8 +5,6 @@ Knows the words of the file. What the `source` part says is up to the source it 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from worldsim.action import Action, ActionSpace, Control
 from worldsim.camera import Camera, Look, Pose
-from worldsim.config import from_mapping, read_yaml, require, to_mapping
+from worldsim.config import from_mapping, mapping_hash, read_yaml, require, to_mapping, without_defaults
 from worldsim.errors import ConfigError, SceneError, nearest
 from worldsim.registry import SOURCES
 
@@ -167,6 +165,15 @@ def load_scene(name: str) -> Scene:
 
 
 def scene_hash(scene: Scene) -> str:
-    """SHA-256 of what a scene says, in a canonical form: comments and order of keys do not count."""
-    text = json.dumps(to_mapping(scene), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """SHA-256 of all that a scene says, defaults included."""
+    return mapping_hash(to_mapping(scene))
+
+
+def former_scene_hash(scene: Scene) -> str:
+    """What older versions named the same scene by: its hash without what is at its default."""
+    return mapping_hash(without_defaults(scene))
+
+
+def is_hash_of(mark: str, scene: Scene) -> bool:
+    """Whether data on disk that is marked with this hash is of the scene."""
+    return mark in (scene_hash(scene), former_scene_hash(scene))
