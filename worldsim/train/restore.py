@@ -62,7 +62,9 @@ def teacher_of(request: Request, generator: Generator, first: bool) -> Generator
     teacher.load_state_dict(generator.state_dict())
     if first:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.contiguous() for k, v in generator.state_dict().items()}, path)
+        part = path.with_suffix(".part")
+        save_file({k: v.contiguous() for k, v in generator.state_dict().items()}, part)
+        part.replace(path)
     return teacher
 
 
