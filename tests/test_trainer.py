@@ -209,4 +209,4 @@ def test_frames_for_the_codec_are_held_once(nonsense_episodes, scene, tmp_path):
     episode = read_episode(first)
     files = len(list_episodes(nonsense_episodes, "train"))
     assert np.array_equal(pixels[: len(episode.frames)], episode.frames) and exporter.ticks == len(poses) == len(pixels)
-    assert peak < pixels.nbytes + 3 * pixels.nbytes / files  # one episode at a time beside them
+    assert peak < pixels.nbytes * (1 + 4 / files)  # one episode at a time beside them, and what it is read from

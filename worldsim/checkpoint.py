@@ -14,6 +14,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import struct
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -34,6 +36,11 @@ CHECKPOINTS = Path(__file__).parent / "checkpoints"
 YAML = "world.yaml"
 CODEC, GENERATOR = "codec.safetensors", "generator.safetensors"
 _IDENTITY = ("scene", "codec", "generator", "sampler", "latent_range", "spawns", "files")  # all that decides frames
+PICTURE_ERRORS = (
+    OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, TypeError, SyntaxError, EOFError,
+    KeyError, IndexError, AttributeError, OverflowError, MemoryError, struct.error, zlib.error,
+)  # fmt: skip
+"""What Pillow raises for files that are no pictures: each of its readers has its own ways."""
 _HASH = re.compile(r"[0-9a-f]{64}")
 _WAITING = re.compile(r".+\.[0-9a-f]{16}|.+\.part")  # names of files that were written, but never took their own name
 
@@ -286,17 +293,17 @@ def file_hash(path: Path) -> str:
 
 
 def _read_picture(path: Path, scene: Scene) -> np.ndarray:
-    size = scene.frame.width, scene.frame.height
+    """A picture of the scene's size, uint8 (H, W, 3): fills the frame, what sticks out is cut. Raises SpawnError."""
+    width, height = scene.frame.width, scene.frame.height
     try:
         with Image.open(path) as image:
             picture = image.convert("RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
+    except PICTURE_ERRORS as error:
         raise SpawnError(f"{shown_path(path)} cannot be read as a picture: {str(error)[:100]}") from None
-    if picture.size != size:  # fill the frame, cutting what sticks out
-        scale = max(size[0] / picture.width, size[1] / picture.height)
-        picture = picture.resize(
-            (max(size[0], round(picture.width * scale)), max(size[1], round(picture.height * scale)))
-        )
-        left, top = (picture.width - size[0]) // 2, (picture.height - size[1]) // 2
-        picture = picture.crop((left, top, left + size[0], top + size[1]))
+    if picture.size != (width, height):
+        scale = max(width / picture.width, height / picture.height)
+        left, top = (picture.width - width / scale) / 2, (picture.height - height / scale) / 2
+        right, bottom = min(picture.width, left + width / scale), min(picture.height, top + height / scale)
+        box = max(0.0, left), max(0.0, top), right, bottom
+        picture = picture.resize((width, height), box=box)
     return np.asarray(picture, dtype=np.uint8)
