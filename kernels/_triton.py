@@ -1,4 +1,6 @@
-"""Finding Triton, and the one rule of when a fused kernel stands in for its reference.
+"""Finding Triton, and the one rule of when a fused kernel stands in for its reference: only if it is asked for.
+
+No kernel has run on a GPU so far, so plain torch is the default there too: WORLDSIM_FUSED_KERNELS=1 asks for them.
 
 Nothing here imports Triton before a kernel is asked for: on a CPU it is an extra that a session must not pay for.
 """
@@ -14,6 +16,8 @@ import torch
 from torch import Tensor
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)  # kernels reckon in float32: float64 keeps the reference
+SWITCH = "WORLDSIM_FUSED_KERNELS"
+"""The environment variable that asks for fused kernels, where it is 1."""
 
 
 @cache
@@ -37,10 +41,17 @@ def interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
+def asked_for() -> bool:
+    """Whether the person who started this process wants fused kernels."""
+    return os.environ.get(SWITCH) == "1"
+
+
 def fused(x: Tensor) -> bool:
-    """Whether the fused kernel is to be used for x: on the current CUDA device, without gradients, with Triton."""
+    """Whether the fused kernel is to be used for x: if asked for, on the current CUDA device, without gradients, with
+    Triton."""
     return (
         x.is_cuda
+        and asked_for()
         and not torch.is_grad_enabled()
         and x.dtype in FLOATS
         and x.numel() > 0

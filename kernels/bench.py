@@ -16,9 +16,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from worldsim.kernels import int8_linear, qk_norm_rotary, rms_modulate, slot_attention, swiglu, to_uint8
+from worldsim.kernels import qk_norm_rotary, rms_modulate, swiglu, to_uint8
 from worldsim.kernels._triton import interpreted, modules
 
 # Largest |made - truth| / (1 + |truth|) against the reference in float32: a few roundings of the stored type.
@@ -28,7 +27,7 @@ DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in TOLERANCE}
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of a model: frames at once, tokens a frame, width, heads, feed-forward, slots of the context, picture."""
+    """Of a model: frames at once, tokens a frame, width, heads, feed-forward, picture."""
 
     name: str
     frames: int
@@ -36,29 +35,26 @@ class Sizes:
     width: int
     heads: int
     hidden: int
-    slots: int
     picture: tuple[int, int]
 
 
-DEFAULT = Sizes("default", 1, 60, 128, 4, 256, 5, (96, 160))
-LARGE = Sizes("large", 1, 336, 1024, 16, 2816, 33, (224, 384))
+DEFAULT = Sizes("default", 1, 60, 128, 4, 256, (96, 160))
+LARGE = Sizes("large", 1, 336, 1024, 16, 2816, (224, 384))
 ODD = (  # nothing a multiple of a block; heads of 16, 64 and 32
-    Sizes("odd", 2, 7, 48, 3, 33, 3, (5, 9)),
-    Sizes("odd wide", 1, 45, 128, 2, 1100, 2, (3, 700)),
-    Sizes("odd small", 3, 1, 32, 1, 1, 1, (1, 1)),
+    Sizes("odd", 2, 7, 48, 3, 33, (5, 9)),
+    Sizes("odd wide", 1, 45, 128, 2, 1100, (3, 700)),
+    Sizes("odd small", 3, 1, 32, 1, 1, (1, 1)),
 )
 
 
 @dataclass(frozen=True)
 class Case:
-    """One kernel at one size: reference and fused take the same args. plain: what torch offers for the same purpose,
-    if that is something else than the reference."""
+    """One kernel at one size: reference and fused take the same args."""
 
     name: str
     reference: Callable[..., Any]
     fused: Callable[..., Any]
     args: tuple[Any, ...]
-    plain: Callable[[], Tensor] | None = None
 
 
 def cases(sizes: Sizes, dtype: torch.dtype, device: str = "cpu") -> list[Case]:
@@ -72,15 +68,10 @@ def cases(sizes: Sizes, dtype: torch.dtype, device: str = "cpu") -> list[Case]:
     d = width // heads
     time_pairs, space_pairs = d // 8, 5 * d // 16
     x = normal(frames, tokens, width)
-    q, k, v = normal(frames, tokens, 3, heads, d).permute(2, 0, 3, 1, 4)  # views into one projection
+    q, k, _ = normal(frames, tokens, 3, heads, d).permute(2, 0, 3, 1, 4)  # views into one projection
     scales = 1 + 0.1 * normal(d), 1 + 0.1 * normal(d)
     space = _tables(normal(frames, 1, tokens, space_pairs, kind=torch.float32))
     time = _tables(normal(frames, 1, 1, time_pairs, kind=torch.float32))
-    past = normal(frames, heads, sizes.slots * tokens, d), normal(frames, heads, sizes.slots * tokens, d)
-    slots = _tables(normal(sizes.slots, time_pairs, kind=torch.float32))
-    weight, weight_scale = int8_linear.quantise_rows_reference(normal(sizes.hidden, width))
-    full_weight, bias = (weight * weight_scale[:, None]).to(dtype), normal(sizes.hidden)
-    all_keys, all_values = (torch.cat([p, own], dim=2) for p, own in zip(past, (k, v), strict=True))
     return [
         Case(
             "rms_modulate", rms_modulate.rms_modulate_reference, rms_modulate.rms_modulate_triton,
@@ -95,18 +86,8 @@ def cases(sizes: Sizes, dtype: torch.dtype, device: str = "cpu") -> list[Case]:
             (q, k, *scales, space, time_pairs, time),
         ),
         Case(
-            "slot_attention", slot_attention.slot_attention_reference, slot_attention.slot_attention_triton,
-            (q, *past, k, v, *slots),
-            plain=lambda: F.scaled_dot_product_attention(q, all_keys, all_values),  # keys turned and joined before
-        ),
-        Case(
             "swiglu", swiglu.swiglu_reference, swiglu.swiglu_triton,
             (normal(frames, tokens, 2 * sizes.hidden),),
-        ),
-        Case(
-            "int8_linear", int8_linear.int8_linear_reference, int8_linear.int8_linear_triton,
-            (x, weight, weight_scale, bias),
-            plain=lambda: F.linear(x, full_weight, bias),
         ),
         Case(
             "to_uint8", to_uint8.to_uint8_reference, to_uint8.to_uint8_triton,
@@ -149,7 +130,6 @@ def times(case: Case) -> dict[str, float | None]:
         "eager_ms": _median(lambda: case.reference(*case.args)),
         "compiled_ms": _median(lambda: compiled(*case.args)),
         "triton_ms": _median(lambda: case.fused(*case.args)),
-        "plain_ms": _median(case.plain) if case.plain else None,
     }
 
 

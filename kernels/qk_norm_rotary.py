@@ -3,7 +3,7 @@
 Sources: Henry et al. 2020 and Dehghani et al. 2023 (ViT-22B), norms of queries and keys; Su et al. 2021 (RoFormer,
 eq. 34), rotation. A head's width is laid out as [time a | time b | space a | space b | rest]; the pair (a, b) turns by
 one angle, a' = a cos - b sin, b' = a sin + b cos. Space is azimuth, then elevation, one stretch of pairs. Time tables
-are optional: keys are kept unturned in time, see slot_attention.
+are optional: keys are kept unturned in time, and turned by slot when a context is put together.
 """
 
 from __future__ import annotations

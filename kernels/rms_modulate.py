@@ -1,7 +1,7 @@
 """RMS normalisation followed by adaLN modulation: y = x / rms(x) * (1 + scale) + shift.
 
 Reference: Zhang & Sennrich 2019 (RMSNorm), Peebles & Xie 2023 (adaLN, eq. of figure 3). The fused kernel reads `x`
-once; it is used for inference on CUDA where Triton is installed, the reference everywhere else.
+once; it is used for inference on CUDA where it is asked for, the reference everywhere else.
 """
 
 from __future__ import annotations

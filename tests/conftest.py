@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support import make_checkpoint
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
 os.environ["WORLDSIM_CACHE"] = tempfile.mkdtemp(prefix="worldsim-test-cache-")  # what is measured here stays here
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="session")
@@ -37,48 +35,12 @@ def other_folder(tmp_path_factory) -> Path:
     return make_checkpoint(tmp_path_factory.mktemp("checkpoints") / "other", seed=1)
 
 
-def make_checkpoint(folder: Path, seed: int) -> Path:
-    import torch
-
-    from worldsim.camera import Look, Pose
-    from worldsim.checkpoint import FORMAT, CheckpointInfo
-    from worldsim.config import to_mapping
-    from worldsim.model.codec import Codec, CodecConfig
-    from worldsim.model.generator import Generator, GeneratorConfig
-    from worldsim.model.place_memory import PlaceConfig
-    from worldsim.model.weights import shape_of, write_checkpoint
-    from worldsim.scene import load_scene, scene_hash
-    from worldsim.world import Spawn
-
-    scene = load_scene("gallery")
-    torch.manual_seed(seed)
-    codec = Codec(CodecConfig(channels=8, encoder_widths=(16, 8, 8), decoder_widths=(16, 8, 8)))
-    place = PlaceConfig(
-        cell_m=1.0, fine_m=1.0, fine_features=2, features=4, rays=1, samples=12, width=32, hidden=32, depth=1
-    )
-    config = GeneratorConfig(width=64, depth=2, heads=2, hidden=64, window=3, place=place)
-    generator = Generator(config, shape_of(scene, 8))
-    for parameter in (*codec.parameters(), *generator.parameters()):
-        if not parameter.any():  # zero at the start of training; here everything must matter
-            torch.nn.init.normal_(parameter, std=0.05)
-    rng = np.random.Generator(np.random.Philox(key=seed))
-    spawns = []
-    for name, pose in (("a", Pose(4.0, 2.0, Look(10.0, 0.0))), ("b", None)):
-        pixels = np.asarray(rng.integers(0, 255, (6, 10, 3)), np.uint8).repeat(16, 0).repeat(16, 1)
-        spawns.append(Spawn(name, pixels, pose))
-    info = CheckpointInfo(
-        format=FORMAT, name=folder.name, scene=scene, scene_sha256=scene_hash(scene), codec=to_mapping(codec.config),
-        generator=to_mapping(config),
-    )  # fmt: skip
-    write_checkpoint(folder, info, codec, generator, spawns)
-    return folder
-
-
 @pytest.fixture
 def loaded(checkpoint_folder):
     from worldsim.worlds.catalogue import LoadOptions, open_world
 
-    return open_world(str(checkpoint_folder), LoadOptions(threads=1, backend="eager"))
+    with open_world(str(checkpoint_folder), LoadOptions(threads=1, backend="eager")) as world:
+        yield world
 
 
 @pytest.fixture
@@ -110,11 +72,3 @@ def nonsense_episodes(tmp_path, scene):
             tmp_path / split / "000000.episode", Episode(frames, actions.astype(np.int16), poses, scene_hash(scene), 0)
         )
     return tmp_path
-
-
-def tool(*arguments: str, timeout: float = 240, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
-    """Run `worldsim` in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "worldsim", *arguments], capture_output=True, text=True, timeout=timeout,
-        env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, check=False,
-    )  # fmt: skip

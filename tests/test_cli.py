@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT, tool
+from support import ROOT, tool
 
 from worldsim.config import to_mapping
 

@@ -12,14 +12,14 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import tool
+from support import tool
 
 from worldsim.checkpoint import open_checkpoint
 from worldsim.model.condition import Condition
 from worldsim.model.generator import Generator, GeneratorConfig
 from worldsim.model.weights import load_networks, shape_of
 from worldsim.scene import load_scene
-from worldsim.train.distributed import processes
+from worldsim.train.distributed import Muon, processes
 
 pytest.importorskip("accelerate")
 
@@ -129,14 +129,14 @@ def compare_with_whole(rank: int, port: int) -> None:
     assert rank or gradients.keys() == {n for n, p in expected.items() if p.grad is not None}
     for name, gradient in gradients.items():
         assert torch.allclose(gradient, expected[name].grad, rtol=1e-3, atol=1e-7), name
-    with dist.whole(model):
+    with dist.gathered_weights(model):
         if rank == 0:  # alone: none of this may wait for the other
             stepped = model.state_dict()
             assert all(torch.allclose(stepped[n], p, atol=1e-3) for n, p in expected.items())
             assert torch.allclose(loss_of(model, slice(None)), loss_of(plain, slice(None)), rtol=1e-3)
     assert all(dist.local([p])[0].shape != p.shape for p in model.blocks.parameters())
     for parameter in model.blocks.parameters():
-        assert torch.equal(*dist.local([parameter, dist.part(parameter.detach().full_tensor(), parameter)]))
+        assert torch.equal(*dist.local([parameter, dist.shard_like(parameter.detach().full_tensor(), parameter)]))
     dist.close()
 
 
@@ -151,3 +151,18 @@ def test_sharding_what_trains_no_block_is_one_sentence(tmp_path):
     done = tool("train", "codec", "gallery", "--shard", "--out", str(tmp_path))
     assert done.returncode == 2 and "--shard is for the stages that train a generator's blocks" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (24, 8), (8, 24)])
+def test_muon_takes_the_step_of_torchs_own(shape):
+    """Torch's own may change or go: ours must not."""
+    torch_muon = pytest.importorskip("torch.optim").Muon
+    torch.manual_seed(0)
+    ours, theirs = (torch.nn.Parameter(torch.ones(shape)) for _ in range(2))
+    mine, its = Muon([ours], 0.02, 0.01), torch_muon([theirs], lr=0.02, weight_decay=0.01)
+    for _ in range(3):
+        ours.grad = torch.randn(shape)
+        theirs.grad = ours.grad.clone()
+        mine.step()
+        its.step()
+        assert torch.equal(ours, theirs)

@@ -7,8 +7,8 @@ import json
 
 import numpy as np
 import pytest
+from support import tool
 
-from tests.conftest import tool
 from worldsim.camera import Look, Pose
 from worldsim.evaluate.metrics import gradient_energy, macro_f1, psnr, ssim
 from worldsim.evaluate.report import curves, page, picture, section, table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -136,3 +137,9 @@ def test_nothing_is_unpickled():
             text = text.replace(restricted, "", 1)
         for word in ("torch.load(", "import pickle", "allow_pickle=True", "yaml.load("):
             assert word not in text, f"{path} has {word}"
+
+
+def test_no_test_imports_conftest():
+    """Pytest imports it under a name of its own: a second import would run it again, with another cache folder."""
+    importing = re.compile(r"^\s*(from|import) (tests\.)?conftest\b", re.MULTILINE)
+    assert not [p.name for p in Path(__file__).parent.glob("*.py") if importing.search(p.read_text())]

@@ -14,16 +14,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from worldsim.kernels import bench
+from worldsim.kernels import _triton, bench
 from worldsim.kernels._triton import fused
-from worldsim.kernels.int8_linear import int8_linear, int8_linear_reference, quantise_rows_reference
 from worldsim.kernels.qk_norm_rotary import qk_norm_rotary, qk_norm_rotary_reference
 from worldsim.kernels.rms_modulate import rms_modulate, rms_modulate_reference
-from worldsim.kernels.slot_attention import slot_attention, slot_attention_reference, slot_attention_triton
 from worldsim.kernels.swiglu import swiglu, swiglu_reference
 from worldsim.kernels.to_uint8 import to_uint8, to_uint8_reference
-from worldsim.model.attention import Block, attention
-from worldsim.model.context import Context
+from worldsim.model.attention import Block
 from worldsim.model.layers import RotarySplit, SwiGlu
 
 KERNELS = [case.name for case in bench.cases(bench.ODD[0], torch.float32)]
@@ -31,9 +28,7 @@ WRAPPERS = {
     "rms_modulate": rms_modulate,
     "qk_norm_rotary": qk_norm_rotary,
     "qk_norm_rotary, time": qk_norm_rotary,
-    "slot_attention": slot_attention,
     "swiglu": swiglu,
-    "int8_linear": int8_linear,
     "to_uint8": to_uint8,
 }
 needs_triton = pytest.mark.skipif(
@@ -90,40 +85,12 @@ def test_time_tables_turn_the_leading_pairs():
         assert torch.allclose(after[..., :4], by_hand, atol=1e-6)
 
 
-@pytest.mark.parametrize("head_width", [16, 32, 64])
-def test_slot_attention_is_attention_over_the_assembled_context(head_width):
-    split = RotarySplit(head_width)
-    frames = torch.randn(4, 2, 1, 2, 3, 7, head_width)
-    q, k, v = torch.randn(3, 2, 3, 7, head_width)
-    cos, sin = split.slot_angles(4)
-    keys, values = Context(frames[0], tuple(frames[1:])).assembled(split, cos, sin)
-    truth = attention(q, torch.cat([keys[0], k], dim=2), torch.cat([values[0], v], dim=2))
-    past = torch.cat([f[0, 0] for f in frames], dim=2), torch.cat([f[1, 0] for f in frames], dim=2)
-    assert torch.allclose(slot_attention_reference(q, *past, k, v, cos, sin), truth, atol=1e-6)
-    with pytest.raises(ValueError, match="4 slots of 7 tokens"):
-        slot_attention_triton(q, past[0][:, :, 1:], past[1][:, :, 1:], k, v, cos, sin)
-
-
 def test_swiglu_is_that_of_the_feed_forward():
     layer = SwiGlu(48, 33)
     x = torch.randn(2, 7, 48)
     gate, up = layer.gate_and_up(x).split(33, dim=-1)
     assert torch.allclose(swiglu_reference(layer.gate_and_up(x)), gate * gate.sigmoid() * up, atol=1e-6)
     assert torch.equal(layer(x), layer.down(F.silu(gate) * up))
-
-
-def test_int8_linear_sums_integers_and_stays_near_the_full_product():
-    x, full, bias = torch.randn(2, 7, 48), torch.randn(33, 48), torch.randn(33)
-    weight, scale = quantise_rows_reference(full)
-    assert weight.dtype == torch.int8 and weight.abs().amax(-1).eq(127).all()
-    assert torch.all((weight * scale[:, None] - full).abs() <= 0.5001 * scale[:, None])
-    rows, row_scale = quantise_rows_reference(x)
-    sums = (rows.unsqueeze(-2).int() * weight.int()).sum(-1)
-    made = int8_linear_reference(x, weight, scale, bias)
-    assert torch.equal(made, sums.float() * row_scale[..., None] * scale + bias)
-    truth = F.linear(x, full, bias)
-    assert (made - truth).square().mean().sqrt() < 0.02 * truth.square().mean().sqrt()
-    assert not int8_linear_reference(torch.zeros(1, 48), weight, scale).any()
 
 
 def test_to_uint8_rounds_halves_to_even_and_clamps():
@@ -140,6 +107,27 @@ def test_on_a_cpu_every_wrapper_is_its_reference(dtype):
             assert not fused(case.args[0])
             made, truth = WRAPPERS[case.name](*case.args), case.reference(*case.args)
         assert all(map(torch.equal, bench._outputs(made), bench._outputs(truth))), case.name
+
+
+@pytest.mark.gpu
+@needs_triton
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_runs_fused_kernels_only_if_asked_to(monkeypatch):
+    x = torch.zeros(2, 3, device="cuda")
+    for value, wanted in ((None, False), ("0", False), ("1", True)):
+        monkeypatch.delenv(_triton.SWITCH, raising=False)
+        if value is not None:
+            monkeypatch.setenv(_triton.SWITCH, value)
+        with torch.no_grad():
+            assert fused(x) == wanted
+
+
+def test_fused_kernels_are_off_unless_asked_for(monkeypatch):
+    """Whatever the device."""
+    monkeypatch.delenv(_triton.SWITCH, raising=False)
+    assert not _triton.asked_for()
+    monkeypatch.setenv(_triton.SWITCH, "1")
+    assert _triton.asked_for()
 
 
 @pytest.fixture(scope="module")

@@ -31,14 +31,14 @@ def test_any_value_changes_the_hash(scene):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d["camera"].update(fov_deg=900), "x: camera.fov_deg must lie in (0, 180), got 900"),
+        (lambda d: d["camera"].update(fov_deg=900), "x: camera.fov_deg must lie in [1, 179], got 900"),
         (lambda d: d.update(tick_hz=0), "x: tick_hz must lie in [1, 120], got 0"),
         (lambda d: d["frame"].update(width=161), "x: frame.width must be a multiple of 16 up to 1024, got 161"),
         (
             lambda d: d["source"]["pictures"][0].update(room="hal"),
             "x: source.pictures[0].room is 'hal', did you mean 'hall'?",
         ),
-        (lambda d: d.update(spawns=[]), "x: spawns must list at least one place to start from"),
+        (lambda d: d.update(spawns=[]), "x: spawns must list 1 to 256 places to start from, got 0"),
     ],
 )
 def test_errors_say_what_where_and_what_to_do(scene, change, message):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from worldsim.checkpoint import read_info, write_info
+from worldsim.checkpoint import read_checkpoint, write_info
 from worldsim.errors import TraceError
 from worldsim.play.history import KEEP_EVERY, KEEP_EVERY_FAR, NEAR_TICKS, SEEN_TICKS
 from worldsim.play.replay import Replay
@@ -366,7 +366,9 @@ def straying(checkpoint_folder, tmp_path):
     """The small checkpoint, with a range of latents that no frame keeps to."""
     folder = tmp_path / "straying"
     shutil.copytree(checkpoint_folder, folder)
-    write_info(folder, replace(read_info(folder), latent_range={"rms": [0.0, 1e-6], "roughness": [0.0, 1e-6]}))
+    write_info(
+        folder, replace(read_checkpoint(folder).info, latent_range={"rms": [0.0, 1e-6], "roughness": [0.0, 1e-6]})
+    )
     return folder
 
 

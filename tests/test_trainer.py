@@ -1,22 +1,25 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import signal
-import threading
+import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from worldsim.data.episodes import list_episodes, read_episode
 from worldsim.errors import CheckpointError, ConfigError, DataError
 from worldsim.model.sizes import MODELS
-from worldsim.train.request import Request
+from worldsim.train.request import Preset, Request
 from worldsim.train.restore import changed_config
 from worldsim.train.run import train
+from worldsim.train.setup import Setup
 from worldsim.train.stages.base import Stage
-from worldsim.train.trainer import TrainConfig, Trainer
+from worldsim.train.trainer import TrainConfig, Trainer, read_meta
 
 
 class Quadratic(Stage):
@@ -73,9 +76,43 @@ def test_training_lowers_the_loss_and_logs_it(tmp_path):
 def test_an_interrupt_saves(tmp_path):
     stage = Quadratic()
     trainer = Trainer(stage, TrainConfig(minutes=10), tmp_path, resume=False, quiet=True)
-    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    begin = stage.loss
+
+    def interrupted(step_seed, step):
+        if step == 3:  # what Ctrl-C calls, without a signal that would end pytest were no handler there
+            signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
+        return begin(step_seed, step)
+
+    trainer._loss = interrupted
+    before = signal.getsignal(signal.SIGINT)
     trainer.run()
-    assert trainer.step > 0 and json.loads((tmp_path / "state.json").read_text())["step"] == trainer.step
+    assert signal.getsignal(signal.SIGINT) is before
+    assert trainer.step == 4 and read_meta(tmp_path)["step"] == "4"
+
+
+def test_a_kill_while_saving_leaves_a_state_to_resume(tmp_path, monkeypatch):
+    """One file holds weights, optimisers and how far the run is: no two can disagree."""
+    config = TrainConfig(steps=4, warmup_steps=2)
+    Trainer(Quadratic(), config, tmp_path, resume=False, quiet=True).run(stop_after=2)
+    killed = Trainer(Quadratic(), config, tmp_path, resume=True, quiet=True)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(self, target):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.replace", kill)
+        with pytest.raises(Killed):
+            killed.run()
+    resumed = Quadratic()
+    trainer = Trainer(resumed, config, tmp_path, resume=True, quiet=True)
+    assert trainer.step == 2
+    trainer.run()
+    whole = Quadratic()
+    Trainer(whole, config, tmp_path / "whole", resume=False, quiet=True).run()
+    assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(whole).items())
 
 
 def test_resuming_another_shape_is_one_sentence(tmp_path):
@@ -113,9 +150,9 @@ def test_the_stages_follow_each_other_into_a_playable_checkpoint(nonsense_episod
     assert all(torch.equal(a, b) for a, b in zip(frozen, _encoder(folder), strict=True))
     stages = [p["stage"] for p in open_checkpoint(str(folder)).info.provenance]
     assert stages == ["codec", "place", "odometry", "forcing", "resampling", "consistency", "codec"]
-    world = open_world(str(folder), LoadOptions(threads=1, backend="eager")).world
-    state, _ = world.start(0, find_world(str(folder)).spawn("entrance"))
-    assert world.advance(state, scene.action_space.idle)[1].pixels.shape == (96, 160, 3)
+    with open_world(str(folder), LoadOptions(threads=1, backend="eager")) as loaded:
+        state, _ = loaded.world.start(0, find_world(str(folder)).spawn("entrance"))
+        assert loaded.world.advance(state, scene.action_space.idle)[1].pixels.shape == (96, 160, 3)
 
 
 def _encoder(folder):
@@ -155,3 +192,21 @@ def test_episodes_of_another_scene_are_refused(nonsense_episodes, scene, tmp_pat
 def test_a_field_that_is_none_is_one_sentence(change, says):
     with pytest.raises(ConfigError, match=says):
         changed_config(MODELS["tiny"], (change,))
+
+
+def test_frames_for_the_codec_are_held_once(nonsense_episodes, scene, tmp_path):
+    """They may be gigabytes: each episode goes straight to its place."""
+    first = nonsense_episodes / "train" / "000000.episode"
+    for i in range(1, 12):
+        shutil.copy(first, first.with_name(f"{i:06d}.episode"))
+    request = Request("codec", scene, tmp_path / "none", nonsense_episodes, quiet=True)
+    exporter = SimpleNamespace(ticks=0)
+    setup = Setup(request, Preset(), None, None, exporter, None)
+    tracemalloc.start()
+    pixels, poses = setup.frames()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    episode = read_episode(first)
+    files = len(list_episodes(nonsense_episodes, "train"))
+    assert np.array_equal(pixels[: len(episode.frames)], episode.frames) and exporter.ticks == len(poses) == len(pixels)
+    assert peak < pixels.nbytes * (1 + 4 / files)  # one episode at a time beside them, and what it is read from

@@ -11,8 +11,8 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ROOT, tool
 from PIL import Image
+from support import ROOT, tool
 
 from worldsim.play.trace import read_trace
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from worldsim.config import require
-from worldsim.errors import TraceError
+from worldsim.errors import TraceError, shown
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Control:
     def __post_init__(self) -> None:
         wanted = {"axis": 2, "button": 1}.get(self.kind, 0)
         require(len(self.keys) == wanted, f"keys must name {wanted} keys for kind {self.kind}, got {len(self.keys)}")
-        require(0 < self.quantum_deg <= 0.25, f"quantum_deg must lie in (0, 0.25], got {self.quantum_deg:g}")
+        require(0.001 <= self.quantum_deg <= 0.25, f"quantum_deg must lie in [0.001, 0.25], got {self.quantum_deg:g}")
         require(
             self.quantum_deg <= self.limit_deg <= 90, f"limit_deg must lie in [quantum_deg, 90], got {self.limit_deg:g}"
         )
@@ -66,7 +66,7 @@ class ActionSpace:
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.controls]
-        require(len(set(names)) == len(names), f"controls must have different names, got {', '.join(names)}")
+        require(len(set(names)) == len(names), f"controls must have different names, got {shown(names)}")
 
     @property
     def idle(self) -> Action:
@@ -106,11 +106,13 @@ class ActionSpace:
     def check(self, values: Any, where: str) -> Action:
         """An action from plain data (a trace's list). Raises TraceError naming `where`."""
         if not isinstance(values, list) or len(values) != self.size:
-            raise TraceError(f"{where}: an action must be a list of {self.size} whole numbers, got {values!r}")
+            raise TraceError(f"{where}: an action must be a list of {self.size} whole numbers, got {shown(values)}")
         for value, control in zip(values, self.controls, strict=True):
             low, high = control.bounds
             if type(value) is not int or not low <= value <= high:
-                raise TraceError(f"{where}: {control.name} must be a whole number in [{low}, {high}], got {value!r}")
+                raise TraceError(
+                    f"{where}: {control.name} must be a whole number in [{low}, {high}], got {shown(value)}"
+                )
         return Action(tuple(values))
 
 

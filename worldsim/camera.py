@@ -48,10 +48,10 @@ class Camera:
     eye_height_m: float = 1.6
 
     def __post_init__(self) -> None:
-        require(0 < self.fov_deg < 180, f"fov_deg must lie in (0, 180), got {self.fov_deg:g}")
+        require(1 <= self.fov_deg <= 179, f"fov_deg must lie in [1, 179], got {self.fov_deg:g}")
         require(-85 <= self.pitch_min_deg <= 0, f"pitch_min_deg must lie in [-85, 0], got {self.pitch_min_deg:g}")
         require(0 <= self.pitch_max_deg <= 85, f"pitch_max_deg must lie in [0, 85], got {self.pitch_max_deg:g}")
-        require(self.eye_height_m > 0, f"eye_height_m must be above 0, got {self.eye_height_m:g}")
+        require(0 < self.eye_height_m <= 100, f"eye_height_m must lie in (0, 100], got {self.eye_height_m:g}")
 
     def turn(self, look: Look, yaw_deg: float, pitch_deg: float) -> Look:
         """The look after a rotation, with the pitch clamped as the world clamps it."""

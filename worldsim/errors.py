@@ -43,10 +43,20 @@ class DisplayError(WorldsimError):
     """No window or no OpenGL context can be had."""
 
 
+def shown(value: object) -> str:
+    """What came, for an error sentence: at most 60 characters of it."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an int of thousands of digits
+        text = f"a very large {type(value).__name__}"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint naming the known word closest to `name`, or all known words if none is close."""
-    words = sorted(known)
-    close = difflib.get_close_matches(name, words, n=1, cutoff=0.5)
+    """A hint naming the known word closest to `name`, or the known words, of very many the first, if none is close."""
+    words = sorted(word if len(word) <= 40 else word[:37] + "..." for word in known)
+    close = difflib.get_close_matches(name[:60], words, n=1, cutoff=0.5)
     if close:
         return f"did you mean {close[0]!r}?"
-    return "known: " + (", ".join(words) if words else "none")
+    listed = ", ".join(words)
+    return "known: " + (listed[:117] + "..." if len(listed) > 120 else listed or "none")

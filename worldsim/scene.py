@@ -5,17 +5,15 @@ Knows the words of the file. What the `source` part says is up to the source it 
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from worldsim.action import ActionSpace, Control
 from worldsim.camera import Camera, Look, Pose
-from worldsim.config import from_mapping, read_yaml, require, to_mapping
-from worldsim.errors import ConfigError, SceneError, nearest
+from worldsim.config import from_mapping, mapping_hash, read_yaml, require, to_mapping, without_defaults
+from worldsim.errors import ConfigError, SceneError, nearest, shown
 from worldsim.registry import SOURCES
 
 SCENES = Path(__file__).parent / "scenes"
@@ -91,6 +89,12 @@ class SpawnPoint:
     yaw_deg: float = 0.0
     pitch_deg: float = 0.0
 
+    def __post_init__(self) -> None:
+        require(0 < len(self.name) <= 60 and self.name.isprintable(), f"name must be a word, got {shown(self.name)}")
+        require(not set(self.name) & set("/\\:"), f"name must hold no slash and no colon, got {shown(self.name)}")
+        for value in (*(self.at or ()), self.yaw_deg, self.pitch_deg):
+            require(abs(value) <= 1e4, f"at, yaw_deg and pitch_deg must lie in [-10000, 10000], got {value:g}")
+
     @property
     def pose(self) -> Pose | None:
         return None if self.at is None else Pose(*self.at, Look(self.yaw_deg, self.pitch_deg))
@@ -114,9 +118,10 @@ class Scene:
         require(1 <= self.tick_hz <= 120, f"tick_hz must lie in [1, 120], got {self.tick_hz:g}")
         if self.camera is None and self.source.place is not None:
             object.__setattr__(self, "camera", Camera())  # who shows a place looks at it
-        require(len(self.spawns) > 0, "spawns must list at least one place to start from")
+        require(0 < len(self.spawns) <= 256, f"spawns must list 1 to 256 places to start from, got {len(self.spawns)}")
+        require(len(self.controls) <= 32, f"controls must list at most 32, got {len(self.controls)}")
         names = [s.name for s in self.spawns]
-        require(len(set(names)) == len(names), f"spawns must have different names, got {', '.join(names)}")
+        require(len(set(names)) == len(names), f"spawns must have different names, got {shown(names)}")
         posed = self.camera is not None and self.source.place is not None
         for spawn in self.spawns:
             require(not posed or spawn.at is not None, f"spawns: {spawn.name} must say where it is (at: [x, y])")
@@ -145,11 +150,11 @@ def find_scene(name: str) -> Path:
     if name.endswith((".yaml", ".yml")) or "/" in name:
         path = Path(name)
         if not path.is_file():
-            raise SceneError(f"{name} is not a file; give a scene file or one of: {', '.join(scene_names())}")
+            raise SceneError(f"{shown(name)} is not a file; give a scene file or one of: {', '.join(scene_names())}")
         return path
     path = SCENES / f"{name}.yaml"
     if not path.is_file():
-        raise SceneError(f"no scene is called {name!r}, {nearest(name, scene_names())}")
+        raise SceneError(f"no scene is called {shown(name)}, {nearest(name, scene_names())}")
     return path
 
 
@@ -169,6 +174,15 @@ def load_scene(name: str) -> Scene:
 
 
 def scene_hash(scene: Scene) -> str:
-    """SHA-256 of what a scene says, in a canonical form: comments and order of keys do not count."""
-    text = json.dumps(to_mapping(scene), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """SHA-256 of all that a scene says, defaults included."""
+    return mapping_hash(to_mapping(scene))
+
+
+def former_scene_hash(scene: Scene) -> str:
+    """What older versions named the same scene by: its hash without what is at its default."""
+    return mapping_hash(without_defaults(scene))
+
+
+def is_hash_of(mark: str, scene: Scene) -> bool:
+    """Whether data on disk that is marked with this hash is of the scene."""
+    return mark in (scene_hash(scene), former_scene_hash(scene))

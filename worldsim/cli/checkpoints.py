@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import shutil
-from pathlib import Path
 
-from worldsim.checkpoint import CHECKPOINTS, Checkpoint, checkpoint_names, open_checkpoint
+from worldsim.checkpoint import (
+    CHECKPOINTS,
+    Checkpoint,
+    checkpoint_names,
+    copy_checkpoint,
+    find_checkpoint,
+    open_checkpoint,
+)  # fmt: skip
 from worldsim.cli.arguments import report
 from worldsim.errors import CheckpointError
 
@@ -17,12 +22,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--promote", metavar="RUN", help="ship a run's checkpoint, if its scores beat the shipped one's"
     )
+    parser.add_argument(
+        "--migrate", nargs="?", const="", metavar="CHECKPOINT",
+        help="rewrite the description of a checkpoint of format 1, or of all shipped ones; weights stay as they are",
+    )  # fmt: skip
     parser.add_argument("--as", dest="name", help="the shipped name (default: the run's)")
 
 
 def run(args: argparse.Namespace) -> int:
     if args.promote:
         return _promote(args)
+    if args.migrate is not None:
+        return _migrate(args)
     rows, lines = [], []
     for name in checkpoint_names():
         checkpoint = open_checkpoint(name)
@@ -66,13 +77,20 @@ def _promote(args: argparse.Namespace) -> int:
             text = f"{run.path} ({new:.2f}) is no better than the shipped {name} ({old:.2f}); nothing was changed"
             report(args, {"promoted": False, "new": new, "old": old}, text)
             return 1
-    _copy(run.path, target, [*run.info.files, "world.yaml"])
+    copy_checkpoint(run, target)
     report(args, {"promoted": True, "new": new}, f"{run.path} is now {target} ({new:.2f})")
     return 0
 
 
-def _copy(source: Path, target: Path, files: list[str]) -> None:
-    """Copy what the checkpoint names, and nothing of the training state that lies beside it."""
-    for file in files:
-        (target / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / file, target / file)
+def _migrate(args: argparse.Namespace) -> int:
+    from worldsim.model.format_1 import migrate
+
+    rows, lines = [], []
+    for name in [args.migrate] if args.migrate else checkpoint_names():
+        done, checkpoint = migrate(find_checkpoint(name)), open_checkpoint(name)
+        rows.append({"name": name, "migrated": done, "sha256": checkpoint.sha256,
+                     "former_sha256": list(checkpoint.info.former_sha256)})  # fmt: skip
+        former = "".join(f"; traces of {mark[:12]}... still replay" for mark in checkpoint.info.former_sha256)
+        lines.append(f"{name} is {'now' if done else 'already'} of format {checkpoint.info.format}{former}")
+    report(args, {"checkpoints": rows}, "\n".join(lines) or "no checkpoints")
+    return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import torch
 
-    from worldsim.checkpoint import open_checkpoint, write_info
+    from worldsim.checkpoint import open_checkpoint, save_scores
     from worldsim.diffusion.sampler import step_levels
     from worldsim.evaluate.report import page
     from worldsim.evaluate.rollouts import Dreamer
@@ -58,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     world.close()
     figures = {**done.figures, "seconds": done.seconds}
     if args.save:
-        write_info(checkpoint.path, replace(info, scores={**info.scores, **_kept(figures)}))
+        save_scores(checkpoint, {**info.scores, **_kept(figures)})
     if args.report:
         subtitle = f"{summary(figures)}. {time.strftime('%Y-%m-%d')}, {steps} steps a frame."
         document = page(f"{checkpoint.name}: how well it dreams", subtitle, done.sections)

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from worldsim.data.episodes import Episode, read_episode, write_episode
 from worldsim.errors import DataError
-from worldsim.scene import Scene, scene_hash
+from worldsim.scene import Scene, is_hash_of, scene_hash
 from worldsim.source.base import SourceWorld
 
 EPISODE_TICKS = 400
@@ -36,10 +36,10 @@ class Split:
     An episode that ends by itself is shorter than its job asked for, so how many jobs there are shows as they are done.
     """
 
-    def __init__(self, folder: Path, ticks: int, base_seed: int, mark: str) -> None:
-        """mark: the scene's hash. Existing files are kept. Raises DataError."""
+    def __init__(self, folder: Path, ticks: int, base_seed: int, scene: Scene) -> None:
+        """Existing files of the scene are kept. Raises DataError."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._ticks, self._base_seed, self._mark = folder, ticks, base_seed, mark
+        self._folder, self._ticks, self._base_seed, self._scene = folder, ticks, base_seed, scene
         self._next, self._have = 0, 0
         self.done = 0
         """Ticks made by jobs that were finished."""
@@ -50,7 +50,7 @@ class Split:
             path = self._folder / f"{self._next:06d}.episode"
             if path.exists():
                 episode = read_episode(path, with_frames=False)
-                if episode.scene_hash != self._mark:
+                if not is_hash_of(episode.scene_hash, self._scene):
                     raise DataError(
                         f"{path} is of another version of the scene; remove {self._folder.parent} or give another --out"
                     )
@@ -91,8 +91,10 @@ def play_episode(world: SourceWorld, seed: int, ticks: int) -> Episode:
 
 def collect(scene: Scene, folder: Path, ticks: int, held_out_ticks: int, workers: int, quiet: bool = False) -> int:
     """Make the missing episodes. Returns how many ticks were drawn. Raises DataError if a worker dies."""
-    mark = scene_hash(scene)
-    splits = [Split(folder / "train", ticks, 0, mark), Split(folder / "held_out", held_out_ticks, HELD_OUT_SEED, mark)]
+    splits = [
+        Split(folder / "train", ticks, 0, scene),
+        Split(folder / "held_out", held_out_ticks, HELD_OUT_SEED, scene),
+    ]
     context = multiprocessing.get_context("spawn")  # a fork after an OpenGL context exists hangs
     todo, done = context.Queue(), context.Queue()
     processes = [context.Process(target=_work, args=(scene, todo, done), daemon=True) for _ in range(workers)]

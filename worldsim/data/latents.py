@@ -18,7 +18,7 @@ from worldsim.data.transitions import Transitions
 from worldsim.errors import DataError
 from worldsim.model.codec import Codec, to_tensor
 from worldsim.model.condition import Condition
-from worldsim.scene import Scene, scene_hash
+from worldsim.scene import Scene, is_hash_of
 
 
 @dataclass(frozen=True)
@@ -101,14 +101,15 @@ def load_latents(codec: Codec, codec_hash: str, data: Path, split: str, scene: S
     """Latents of a split under this codec, encoding what is not yet on disk. Raises DataError."""
     files = list_episodes(data, split)
     listing = "".join(f"{f.name} {f.stat().st_size} " for f in files)
-    mark = hashlib.sha256(f"{codec_hash} {scene_hash(scene)} {listing}".encode()).hexdigest()
+    of_scene = read_episode(files[0], with_frames=False).scene_hash
+    mark = hashlib.sha256(f"{codec_hash} {of_scene} {listing}".encode()).hexdigest()
     path = data / f"latents-{split}-{mark[:16]}.safetensors"
-    if path.exists():
+    if path.exists() and is_hash_of(of_scene, scene):
         return Latents(load_file(path), scene.action_space)
     latents, actions, poses, starts = [], [], [], [0]
     for file in tqdm(files, desc=f"encode {split}", unit="episode", disable=quiet):
         episode = read_episode(file)
-        if episode.scene_hash != scene_hash(scene):
+        if not is_hash_of(episode.scene_hash, scene):
             raise DataError(f"{file} is of another version of {scene.name}; collect into an empty folder")
         if episode.poses is None and scene.place is not None:
             raise DataError(f"{file} has no poses; scene {scene.name} has a camera and needs them")

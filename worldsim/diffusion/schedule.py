@@ -21,10 +21,10 @@ def add_noise(x0: Tensor, noise: Tensor, level: Tensor) -> Tensor:
     return x0 + level * (noise - x0)
 
 
-def draw_levels(shape: tuple[int, ...], generator: torch.Generator, mean: float = 0.6, pure: float = 0.2) -> Tensor:
+def draw_levels(shape: tuple[int, ...], noise_rng: torch.Generator, mean: float = 0.6, pure: float = 0.2) -> Tensor:
     """Training levels: logit-normal leaning to noise, a share `pure` of them exactly 1, where every sampler starts."""
-    levels = torch.sigmoid(torch.randn(shape, generator=generator) + mean)
-    return torch.where(torch.rand(shape, generator=generator) < pure, torch.ones(()), levels)
+    levels = torch.sigmoid(torch.randn(shape, generator=noise_rng) + mean)
+    return torch.where(torch.rand(shape, generator=noise_rng) < pure, torch.ones(()), levels)
 
 
 def loss_weight(level: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from worldsim.errors import DataError
 from worldsim.inference.rollout import Rollout, Trajectory, rollout_trajectory
 from worldsim.model.codec import Codec, to_pixels, to_tensor
 from worldsim.model.generator import Generator
-from worldsim.scene import Scene, scene_hash
+from worldsim.scene import Scene, is_hash_of, scene_hash
 from worldsim.source.rooms.world import RoomsWorld
 
 BATCH = 8
@@ -111,7 +111,7 @@ def true_walks(world: RoomsWorld, count: int, ticks: int, data: Path | None, qui
         try:
             for file in list_episodes(data, "held_out")[:count]:
                 walk = read_episode(file, 0, ticks)
-                if len(walk.frames) == ticks and walk.scene_hash == scene_hash(world.scene):
+                if len(walk.frames) == ticks and is_hash_of(walk.scene_hash, world.scene):
                     walks.append(walk)
         except DataError:
             pass

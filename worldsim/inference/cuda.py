@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from worldsim.errors import ConfigError
 from worldsim.inference.adapter import Accelerated, Call, Example, is_batch_invariant, parts
 from worldsim.inference.network import Networks, eager
+from worldsim.kernels._triton import asked_for
 from worldsim.model.codec import Codec
 from worldsim.model.generator import Generator
 from worldsim.model.sizes import WIDE
@@ -33,6 +34,8 @@ def build(codec: Codec, generator: Generator, steps: int, graphs: bool = True) -
     if generator.config.width >= WIDE:
         generator.blocks.to(torch.bfloat16)
         name = "cuda bfloat16"
+    if asked_for():
+        name += " fused"
     if not graphs:
         return replace(eager(codec, generator), backend=name)
     branches = 1 if generator.config.width >= WIDE else _BRANCHES  # one frame of a wide one fills a GPU

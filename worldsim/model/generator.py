@@ -44,8 +44,15 @@ class GeneratorConfig:
         return replace(self, place=None, positions="grid")
 
     def __post_init__(self) -> None:
+        require(1 <= self.heads <= 256, f"heads must lie in [1, 256], got {self.heads}")
+        require(1 <= self.width <= 8192, f"width must lie in [1, 8192], got {self.width}")
+        require(1 <= self.hidden <= 32768, f"hidden must lie in [1, 32768], got {self.hidden}")
         require(self.width % (16 * self.heads) == 0, f"width must be a multiple of 16 * heads, got {self.width}")
         require(1 <= self.depth <= 64, f"depth must lie in [1, 64], got {self.depth}")
+        weights = self.depth * self.width * (self.width + self.hidden)
+        require(
+            weights <= 2**28, f"width, depth and hidden make {weights:,} weights a matrix, at most 268,435,456 may be"
+        )
         require(1 <= self.window <= 64, f"window must lie in [1, 64], got {self.window}")
         require(self.sink == 1, f"sink must be 1, got {self.sink}")
 

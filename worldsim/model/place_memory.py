@@ -28,6 +28,7 @@ Size = tuple[int, int, int]
 GAIN = 30.0
 _PER_METRE = 3.0
 _NEAREST_M = 0.15
+MOST_NUMBERS = 2**28  # of a place memory's cells: one gigabyte
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,13 @@ class PlaceConfig:
     def __post_init__(self) -> None:
         for name, cell in (("cell_m", self.cell_m), ("fine_m", self.fine_m)):
             require(0.02 <= cell <= 10, f"{name} must lie in [0.02, 10], got {cell:g}")
+        for name, value, most in (
+            ("features", self.features, 256), ("fine_features", self.fine_features, 256),
+            ("samples", self.samples, 1024), ("width", self.width, 4096), ("hidden", self.hidden, 8192),
+            ("depth", self.depth, 64),
+        ):  # fmt: skip
+            least = 0 if name == "depth" else 1
+            require(least <= value <= most, f"{name} must lie in [{least}, {most}], got {value}")
         require(1 <= self.kept <= self.samples, f"kept must lie in [1, samples], got {self.kept}")
         require(1 <= self.rays <= 8, f"rays must lie in [1, 8], got {self.rays}")
 
@@ -79,6 +87,12 @@ class PlaceMemory(nn.Module):
         for name, value in buffers.items():
             self.register_buffer(name, value, persistent=False)
         cells, fine_cells = math.prod(self.coarse_cells.size), math.prod(self.fine_cells.size)
+        numbers = cells * (1 + config.features) + fine_cells * config.fine_features
+        require(
+            numbers <= MOST_NUMBERS,
+            f"the place memory would hold {numbers:,} numbers, at most {MOST_NUMBERS:,} may be; make place.cell_m and "
+            "place.fine_m larger, or the place smaller",
+        )
         self.density = nn.Parameter(torch.full((cells, 1), -0.1))
         self.features = nn.Parameter(torch.randn(cells, config.features) * 0.01)
         self.fine = nn.Parameter(torch.randn(fine_cells, config.fine_features) * 0.003)

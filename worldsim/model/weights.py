@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import replace
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from worldsim.checkpoint import YAML, Checkpoint, CheckpointInfo, SpawnEntry, file_hash, write_info
+from worldsim.checkpoint import CODEC, GENERATOR, YAML, Checkpoint, CheckpointInfo, SpawnEntry, write_files
 from worldsim.config import from_mapping
 from worldsim.errors import CheckpointError, ConfigError
 from worldsim.model.codec import PATCH, Codec, CodecConfig
@@ -24,28 +25,31 @@ from worldsim.world import Spawn
 def write_checkpoint(
     path: Path, info: CheckpointInfo, codec: Codec, generator: Generator | None, spawns: list[Spawn]
 ) -> None:
-    """Write a whole checkpoint, file by file through renames, `world.yaml` last."""
-    (path / "spawns").mkdir(parents=True, exist_ok=True)
-    entries = []
+    """Write a whole checkpoint; one that is there already is replaced all at once, see checkpoint.write_files."""
+    entries, writers = [], {CODEC: _writer_of(codec)}
+    if generator is not None:
+        writers[GENERATOR] = _writer_of(generator)
     for spawn in spawns:
-        file = f"{spawn.name}.png"
-        Image.fromarray(spawn.pixels).save(path / "spawns" / file, optimize=True)
-        entries.append(SpawnEntry(spawn.name, file, None if spawn.pose is None else spawn.pose.as_tuple()))
-    networks = {"codec.safetensors": codec} | ({} if generator is None else {"generator.safetensors": generator})
-    for file, network in networks.items():
-        tensors = {k: v.detach().to("cpu", torch.float16).contiguous() for k, v in network.state_dict().items()}
-        part = path / f"{file}.part"
-        save_file(tensors, part)
-        os.replace(part, path / file)
-    files = {file: file_hash(path / file) for file in networks}
-    files |= {f"spawns/{e.file}": file_hash(path / "spawns" / e.file) for e in entries}
-    write_info(path, replace(info, spawns=tuple(entries), files=files))
+        entry = SpawnEntry(spawn.name, f"{spawn.name}.png", None if spawn.pose is None else spawn.pose.as_tuple())
+        writers[f"spawns/{entry.file}"] = partial(_write_picture, spawn.pixels)
+        entries.append(entry)
+    write_files(path, info, tuple(entries), writers)
+
+
+def _writer_of(network: torch.nn.Module) -> Callable[[Path], None]:
+    """Writes a network's weights to the path it is given, in half precision."""
+    tensors = {k: v.detach().to("cpu", torch.float16).contiguous() for k, v in network.state_dict().items()}
+    return lambda path: save_file(tensors, path)
+
+
+def _write_picture(pixels: np.ndarray, path: Path) -> None:
+    Image.fromarray(pixels).save(path, "PNG", optimize=True)
 
 
 def load_networks(checkpoint: Checkpoint) -> tuple[Codec, Generator]:
     """Build both networks and load their weights, as float32 in eval mode. Raises CheckpointError."""
     path, info = checkpoint.path, checkpoint.info
-    if "generator.safetensors" not in info.files:
+    if GENERATOR not in info.files:
         raise CheckpointError(f"{path} has no generator yet; run `worldsim train forcing {info.scene.name}`")
     try:
         codec_config = from_mapping(CodecConfig, info.codec, f"{path / YAML}: codec")
@@ -53,8 +57,8 @@ def load_networks(checkpoint: Checkpoint) -> tuple[Codec, Generator]:
     except ConfigError as error:
         raise CheckpointError(str(error)) from None
     codec, generator = Codec(codec_config), Generator(config, shape_of(info.scene, codec_config.channels))
-    fill(codec, path / "codec.safetensors")
-    fill(generator, path / "generator.safetensors")
+    fill(codec, checkpoint.file(CODEC))
+    fill(generator, checkpoint.file(GENERATOR))
     return codec.eval().requires_grad_(False), generator.eval().requires_grad_(False)
 
 

@@ -9,10 +9,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from worldsim.errors import ConfigError, TraceError
+from worldsim.errors import ConfigError, TraceError, shown
 from worldsim.play.session import Session, SessionSettings
 from worldsim.play.spawn_notes import read_spawn_note
-from worldsim.play.trace import Record, Trace, decode_picture
+from worldsim.play.trace import Record, Trace, check_seed, decode_picture
 from worldsim.runtime import BACKENDS, Numerics
 from worldsim.world import Frame
 from worldsim.worlds.catalogue import LoadedWorld, LoadOptions, find_world
@@ -102,11 +102,11 @@ class Replay:
         if record.kind == "anchor":
             name = record.data.get("spawn")
             if name is not None and name not in session.loaded.entry.spawn_names:
-                raise TraceError(f"{where}: {session.loaded.name} has no spawn {name!r:.60}")
+                raise TraceError(f"{where}: {session.loaded.name} has no spawn {shown(name)}")
             return session.reanchor(None if name is None else session.spawn_named(name))
         if record.kind == "reset":
             spawn = read_spawn_note(session.loaded.entry, fields.get("spawn", dict), where)
-            return session.reset(fields.get("seed", int), spawn)
+            return session.reset(check_seed(fields.get("seed", int), where), spawn)
         own = session.loaded.numerics
         numerics = Numerics.read(record.data["numerics"], where) if record.data.get("numerics") else own
         loaded = self._open(
@@ -151,7 +151,7 @@ class _Fields:
         value = self._record.data.get(name)
         if type(value) is not kind:
             wanted = {int: "a whole number", str: "text", list: "a list", dict: "a mapping"}[kind]
-            raise TraceError(f"{self._where}: {name} of a {self._record.kind} must be {wanted}, got {value!r:.60}")
+            raise TraceError(f"{self._where}: {name} of a {self._record.kind} must be {wanted}, got {shown(value)}")
         return value
 
 

@@ -176,7 +176,7 @@ class Session:
         """
         self._drafts.drop()
         past: list[ObservedFrame] = []
-        if loaded.scene_sha256 == self.loaded.scene_sha256:
+        if loaded.scene == self.loaded.scene:
             past = self._history.observed(min(observed, SEEN_TICKS))
         tick, origin = self.tick, Origin(loaded, spawn)
         loaded.numerics.use_threads()

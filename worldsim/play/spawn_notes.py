@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from worldsim.camera import Look, Pose
-from worldsim.errors import SpawnError, TraceError
+from worldsim.errors import SpawnError, TraceError, shown
 from worldsim.play.trace import decode_picture, encode_picture
 from worldsim.world import Spawn
 from worldsim.worlds.catalogue import WorldEntry
@@ -24,8 +24,10 @@ def spawn_note(entry: WorldEntry, spawn: Spawn) -> dict[str, Any]:
 def read_spawn_note(entry: WorldEntry, note: Any, where: str) -> Spawn:
     """The inverse of `spawn_note`. Raises TraceError or SpawnError."""
     if not isinstance(note, dict):
-        raise TraceError(f"{where}: a spawn must be a mapping, got {note!r:.60}")
-    name = str(note.get("name"))
+        raise TraceError(f"{where}: a spawn must be a mapping, got {shown(note)}")
+    name = note.get("name")
+    if not isinstance(name, str):
+        raise TraceError(f"{where}: a spawn's name must be text, got {shown(name)}")
     if "picture" not in note:
         return entry.spawn(name)
     pixels, frame = decode_picture(note["picture"], where), entry.scene.frame
@@ -34,8 +36,8 @@ def read_spawn_note(entry: WorldEntry, note: Any, where: str) -> Spawn:
     pose = note.get("pose")
     if pose is None:
         return Spawn(name, pixels)
-    if not isinstance(pose, list) or len(pose) != 4 or not all(isinstance(p, (int, float)) for p in pose):
-        raise TraceError(f"{where}: the spawn's pose must be four numbers, got {pose!r:.60}")
+    if not isinstance(pose, list) or len(pose) != 4 or not all(type(p) in (int, float) and abs(p) <= 1e6 for p in pose):
+        raise TraceError(f"{where}: the spawn's pose must be four numbers, got {shown(pose)}")
     x, y, yaw_deg, pitch_deg = map(float, pose)
     return Spawn(name, pixels, Pose(x, y, Look(yaw_deg, pitch_deg)))
 

@@ -20,10 +20,13 @@ from typing import Any, get_origin, get_type_hints
 import numpy as np
 from PIL import Image
 
-from worldsim.errors import TraceError
+from worldsim.checkpoint import PICTURE_ERRORS
+from worldsim.config import shown_path
+from worldsim.errors import TraceError, shown
 
 FORMAT = 1
 PICTURE_EVERY = 100  # ticks between lossless pictures, which say how far a replay is off
+LARGEST_PICTURE = 1024  # pixels along a side of a frame
 _FLUSH_S = 0.5
 KINDS = ("tick", "swap", "rewind", "reset", "anchor", "summary")
 
@@ -79,12 +82,16 @@ class TraceWriter:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("w", encoding="utf-8")
+            try:
+                self._file.write(json.dumps({"kind": "header", **asdict(header)}) + "\n")
+                self._file.flush()
+            except OSError:
+                self.abandon()
+                raise
         except OSError as error:
             raise TraceError(
-                f"{path} cannot be written: {error.strerror}; choose another place with --record"
+                f"{shown_path(path)} cannot be written: {error.strerror}; choose another place with --record"
             ) from None
-        self._file.write(json.dumps({"kind": "header", **asdict(header)}) + "\n")
-        self._file.flush()
         self._flushed = time.monotonic()
 
     def write(self, kind: str, **data: Any) -> None:
@@ -118,47 +125,69 @@ def read_trace(path: Path) -> Trace:
     """Read a trace. A last line cut short is dropped. Raises TraceError naming file and line."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise TraceError(
-            f"{path} cannot be read as a trace: {getattr(error, 'strerror', None) or 'it is no text'}"
+            f"{shown_path(path)} cannot be read as a trace: {getattr(error, 'strerror', None) or 'it is no text'}"
         ) from None
+    where = shown_path(path)
     complete = text.endswith("\n")
     lines = text.splitlines()
     if not lines:
-        raise TraceError(f"{path} is empty; record one with --record or F5")
-    header = _header(path, lines[0])
+        raise TraceError(f"{where} is empty; record one with --record or F5")
+    header = _header(where, lines[0])
     records: list[Record] = []
     for number, line in enumerate(lines[1:], start=2):
         try:
-            row = json.loads(line)
+            row = _parsed(line)
             record = Record(row.pop("seq"), row.pop("kind"), row)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             if number == len(lines) and not complete:
                 break
-            raise TraceError(f"{path}, line {number} is not a record") from None
+            raise TraceError(f"{where}, line {number} is not a record") from None
         if record.kind not in KINDS or record.seq != len(records):
             raise TraceError(
-                f"{path}, line {number}: expected record {len(records)} of a known kind, got {line[:60]!r}"
+                f"{where}, line {number}: expected record {len(records)} of a known kind, got {shown(line)}"
             )
         records.append(record)
     return Trace(header, records)
 
 
-def _header(path: Path, line: str) -> Header:
+def _header(where: str, line: str) -> Header:
     try:
-        row = json.loads(line)
+        row = _parsed(line)
         if row.pop("kind") != "header":
             raise ValueError
         header = Header(**row)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise TraceError(f"{path} is not a worldsim trace: its first line is no header") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise TraceError(f"{where} is not a worldsim trace: its first line is no header") from None
     if header.format != FORMAT:
-        raise TraceError(f"{path} has trace format {header.format}, this version of worldsim reads format {FORMAT}")
+        raise TraceError(
+            f"{where} has trace format {shown(header.format)}, this version of worldsim reads format {FORMAT}"
+        )
     for name, hint in get_type_hints(Header).items():
-        kind = {float: (int, float)}.get(hint, get_origin(hint) or hint)
-        if not isinstance(getattr(header, name), kind):
-            raise TraceError(f"{path}: the header's {name} is of the wrong kind: {getattr(header, name)!r}")
+        kinds = {float: (int, float)}.get(hint, (get_origin(hint) or hint,))
+        if type(getattr(header, name)) not in kinds:
+            raise TraceError(f"{where}: the header's {name} is of the wrong kind: {shown(getattr(header, name))}")
+    if not 1 <= header.tick_hz <= 120:
+        raise TraceError(f"{where}: the header's tick_hz must lie in [1, 120], got {shown(header.tick_hz)}")
+    check_seed(header.seed, f"{where}, line 1")
     return header
+
+
+def check_seed(seed: int, where: str) -> int:
+    """A session's seed as it was recorded. Raises TraceError."""
+    if not 0 <= seed < 2**63:
+        raise TraceError(f"{where}: a seed must be a whole number from 0 on of at most 64 bits, got {shown(seed)}")
+    return seed
+
+
+def _parsed(line: str) -> Any:
+    """JSON as the writer makes it. Raises ValueError, also for the numbers that only Python's JSON knows."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    return json.loads(line, parse_constant=refuse)
 
 
 def digest(pixels: np.ndarray) -> str:
@@ -173,10 +202,12 @@ def encode_picture(pixels: np.ndarray) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def decode_picture(text: str, where: str) -> np.ndarray:
+def decode_picture(text: Any, where: str) -> np.ndarray:
     """The inverse of `encode_picture`. Raises TraceError."""
     try:
         with Image.open(io.BytesIO(base64.b64decode(text, validate=True))) as image:
+            if max(image.size) > LARGEST_PICTURE:
+                raise ValueError(f"it is {image.width}x{image.height}")
             return np.asarray(image.convert("RGB"))
-    except (ValueError, OSError, TypeError) as error:
-        raise TraceError(f"{where}: the picture cannot be read: {error}") from None
+    except PICTURE_ERRORS as error:
+        raise TraceError(f"{where}: the picture cannot be read: {str(error)[:100]}") from None

@@ -9,6 +9,7 @@ average, and the whole of one block at a time.
 from __future__ import annotations
 
 import copy
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim._muon import _adjust_lr, _zeropower_via_newtonschulz
 
 from worldsim.errors import ConfigError
 from worldsim.model.attention import Block
@@ -37,13 +37,13 @@ class SingleProcess:
     def shard(self, model: nn.Module) -> None:
         """Let go of the other processes' parts. Before parameters are handed to an optimiser."""
 
-    def spread(self, model: nn.Module, loss: Loss) -> Loss:
+    def wrap_loss(self, model: nn.Module, loss: Loss) -> Loss:
         """The loss, such that its backward pass and `after_backward` leave the same gradients in every process."""
         return loss
 
     def muon(self, matrices: list[nn.Parameter], lr: float, weight_decay: float) -> torch.optim.Optimizer:
         """The optimiser of hidden matrices."""
-        return torch.optim.Muon(matrices, lr=lr, weight_decay=weight_decay)  # type: ignore[attr-defined]
+        return Muon(matrices, lr, weight_decay)
 
     def after_backward(self, params: list[nn.Parameter]) -> None:
         """Average what the backward pass left to each process."""
@@ -56,7 +56,7 @@ class SingleProcess:
         """What this process holds of each, as plain tensors on the same storage."""
         return list(tensors)
 
-    def part(self, value: Tensor, like: Tensor) -> Tensor:
+    def shard_like(self, value: Tensor, like: Tensor) -> Tensor:
         """A whole tensor as `like` is held, if it is of its shape."""
         return value
 
@@ -64,11 +64,11 @@ class SingleProcess:
         """Whole tensors, for the first process to write; the others, which must call this too, may get none."""
         return tensors
 
-    def whole(self, model: nn.Module) -> AbstractContextManager[None]:
+    def gathered_weights(self, model: nn.Module) -> AbstractContextManager[None]:
         """Within it the first process's model has whole weights and needs no other process. All must enter it."""
         return nullcontext()
 
-    def agreed(self, value: float) -> float:
+    def broadcast(self, value: float) -> float:
         """The first process's value, in all."""
         return value
 
@@ -80,7 +80,7 @@ class SingleProcess:
         """Within it the first process goes ahead, the others follow once it is through."""
         return nullcontext()
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Until all are here."""
 
     def close(self) -> None:
@@ -113,13 +113,13 @@ class Ddp(SingleProcess):
     def sharding(self) -> SingleProcess:
         return Fsdp(self)
 
-    def spread(self, model: nn.Module, loss: Loss) -> Loss:
+    def wrap_loss(self, model: nn.Module, loss: Loss) -> Loss:
         if not any(p.requires_grad for p in model.parameters()):
             return loss
         wrapped: Any = self._accelerator.prepare(_Wrapped(model, loss))
         return wrapped
 
-    def agreed(self, value: float) -> float:
+    def broadcast(self, value: float) -> float:
         found = torch.tensor([value], dtype=torch.float64, device=self._accelerator.device)
         torch.distributed.broadcast(found, 0)
         return float(found)
@@ -132,11 +132,11 @@ class Ddp(SingleProcess):
     def main_first(self) -> AbstractContextManager[None]:
         return self._accelerator.main_process_first()
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         self._accelerator.wait_for_everyone()
 
     def close(self) -> None:
-        self.wait()
+        self.barrier()
         torch.distributed.destroy_process_group()
 
 
@@ -168,21 +168,18 @@ class Fsdp(Ddp):
                     for method in ("queries_keys_values", "attend"):  # called in the place of forward
                         register_fsdp_forward_method(block, method)
 
-    def spread(self, model: nn.Module, loss: Loss) -> Loss:
+    def wrap_loss(self, model: nn.Module, loss: Loss) -> Loss:
         return loss
 
-    def muon(self, matrices: list[nn.Parameter], lr: float, weight_decay: float) -> torch.optim.Optimizer:
-        return _Muon(matrices, lr=lr, weight_decay=weight_decay)
-
     def after_backward(self, params: list[nn.Parameter]) -> None:
-        grads = [p.grad for p in params if p.grad is not None and not _in_parts(p)]
+        grads = [p.grad for p in params if p.grad is not None and not _is_sharded(p)]
         for work in [torch.distributed.all_reduce(g, async_op=True) for g in grads]:
             work.wait()
         torch._foreach_div_(grads, self.world)
 
     def clip(self, params: list[nn.Parameter], max_norm: float) -> Tensor:
         grads = [p.grad for p in params if p.grad is not None]
-        parts, whole = self.local(g for g in grads if _in_parts(g)), [g for g in grads if not _in_parts(g)]
+        parts, whole = self.local(g for g in grads if _is_sharded(g)), [g for g in grads if not _is_sharded(g)]
         square = torch.nn.utils.get_total_norm(parts).square()
         torch.distributed.all_reduce(square)
         norm = (square + torch.nn.utils.get_total_norm(whole).square()).sqrt()
@@ -192,19 +189,19 @@ class Fsdp(Ddp):
     def local(self, tensors: Iterable[Tensor]) -> list[Tensor]:
         return [_local(t) for t in tensors]
 
-    def part(self, value: Tensor, like: Tensor) -> Tensor:
-        return _part(value, like) if _in_parts(like) and value.shape == like.shape else value
+    def shard_like(self, value: Tensor, like: Tensor) -> Tensor:
+        return _shard_like(value, like) if _is_sharded(like) and value.shape == like.shape else value
 
     def gather(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         found = {}
         for name, tensor in tensors.items():
-            whole = _whole(tensor)
+            whole = _full_tensor(tensor)
             if self.rank == 0:
                 found[name] = whole.cpu()
         return found
 
     @contextmanager
-    def whole(self, model: nn.Module) -> Iterator[None]:
+    def gathered_weights(self, model: nn.Module) -> Iterator[None]:
         # Plain blocks stand in for the sharded ones, whose methods and state dict are the affair of all processes.
         sharded = [parent[i] for parent, i, _ in self._blocks]
         for (parent, i, empty), block in zip(self._blocks, sharded, strict=True):
@@ -220,55 +217,73 @@ class Fsdp(Ddp):
                 parent[i] = block
 
 
-def _in_parts(tensor: Tensor) -> bool:
+def _is_sharded(tensor: Tensor) -> bool:
     """Whether this process holds only a part of a tensor, which then is a DTensor."""
     return hasattr(tensor, "to_local")
 
 
 def _local(tensor: Any) -> Tensor:
     """The part of a tensor that this process holds."""
-    return tensor.to_local() if _in_parts(tensor) else tensor
+    return tensor.to_local() if _is_sharded(tensor) else tensor
 
 
-def _whole(tensor: Any) -> Tensor:
+def _full_tensor(tensor: Any) -> Tensor:
     """All parts of a tensor in one; all processes must ask."""
-    return tensor.full_tensor() if _in_parts(tensor) else tensor
+    return tensor.full_tensor() if _is_sharded(tensor) else tensor
 
 
-def _part(value: Tensor, like: Any) -> Tensor:
+def _shard_like(value: Tensor, like: Any) -> Tensor:
     """A whole tensor, the same in all processes, shared out as `like` is; none of it need be sent."""
     from torch.distributed.tensor import distribute_tensor
 
-    if not _in_parts(like):
+    if not _is_sharded(like):
         return value
     return distribute_tensor(value.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
 
 
-class _Muon(torch.optim.Muon):  # type: ignore[name-defined, misc]
-    """Muon for matrices (A, B) held in parts, momentum included.
+class Muon(torch.optim.Optimizer):
+    """Muon (Jordan et al. 2024) for matrices (A, B), whole or held in parts, momentum included.
 
-    Torch's own takes them, but every product of its iteration then waits for the other processes. Here an update is
-    gathered once and each process works it out whole, so it is the very update that one process alone takes.
+    Its step is that of torch.optim.Muon, which however waits for the other processes in every product of its iteration
+    where matrices are held in parts. Here an update is gathered once and each process works it out whole, so it is the
+    very update that one process alone takes.
     """
+
+    def __init__(self, matrices: list[nn.Parameter], lr: float, weight_decay: float, momentum: float = 0.95) -> None:
+        super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             for matrix in group["params"]:
                 if matrix.grad is not None:
-                    self._update(matrix, group)
+                    self._update(matrix, group["lr"], group["weight_decay"], group["momentum"])
 
-    def _update(self, matrix: Any, group: dict[str, Any]) -> None:
-        state, momentum = self.state[matrix], group["momentum"]
+    def _update(self, matrix: Any, lr: float, weight_decay: float, momentum: float) -> None:
+        state = self.state[matrix]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(matrix.grad)
         smooth = state["momentum_buffer"].lerp_(matrix.grad, 1 - momentum)
-        update = _whole(matrix.grad.lerp(smooth, momentum) if group["nesterov"] else smooth)
-        update = _zeropower_via_newtonschulz(update, group["ns_coefficients"], group["ns_steps"], group["eps"])
-        rate = _adjust_lr(group["lr"], group["adjust_lr_fn"], matrix.shape)
-        matrix.mul_(1 - group["lr"] * group["weight_decay"]).add_(_part(update, matrix), alpha=-rate)
+        update = orthogonalised(_full_tensor(matrix.grad.lerp(smooth, momentum)))  # Nesterov's
+        rate = lr * math.sqrt(max(1.0, matrix.shape[0] / matrix.shape[1]))
+        matrix.mul_(1 - lr * weight_decay).add_(_shard_like(update, matrix), alpha=-rate)
+
+
+def orthogonalised(matrix: Tensor, steps: int = 5) -> Tensor:
+    """The matrix (A, B) with all singular values near 1, bfloat16, by Newton-Schulz iteration (Jordan et al. 2024).
+
+    The quintic's numbers make small values grow fastest; they end between about 0.7 and 1.2.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.bfloat16().T if tall else matrix.bfloat16()
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(steps):
+        square = x @ x.T
+        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    return x.T if tall else x
 
 
 def processes(device: str) -> SingleProcess:
-    """This process dist those that torchrun started; alone if it started none."""
+    """This process among those that torchrun started; alone if it started none."""
     return Ddp(device) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else SingleProcess()

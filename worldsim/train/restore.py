@@ -10,14 +10,13 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from worldsim.checkpoint import CHECKPOINTS, Checkpoint, open_checkpoint
+from worldsim.checkpoint import CHECKPOINTS, CODEC, GENERATOR, Checkpoint, open_checkpoint
 from worldsim.config import from_mapping, to_mapping
 from worldsim.errors import CheckpointError, ConfigError
 from worldsim.model.codec import Codec, CodecConfig
 from worldsim.model.generator import Generator, GeneratorConfig
 from worldsim.model.place_memory import PlaceConfig
 from worldsim.model.weights import fill, load_networks
-from worldsim.scene import scene_hash
 from worldsim.train.export import Exporter
 from worldsim.train.request import Request
 
@@ -29,7 +28,7 @@ def base_checkpoint(request: Request) -> Checkpoint | None:
     for folder in (request.folder, CHECKPOINTS / request.folder.name):
         if (folder / "world.yaml").is_file():
             found = open_checkpoint(str(folder))
-            if found.info.scene_sha256 != scene_hash(request.scene):
+            if found.scene != request.scene:
                 raise CheckpointError(
                     f"{folder} was trained on another version of {request.scene.name}; use --fresh or --name"
                 )
@@ -48,7 +47,7 @@ def codec_of(request: Request, base: Checkpoint | None) -> Codec:
     config = CodecConfig() if base is None else from_mapping(CodecConfig, base.info.codec, f"{base.path}: codec")
     codec = Codec(config)
     if base is not None:
-        fill(codec, base.path / "codec.safetensors")
+        fill(codec, base.file(CODEC))
     return codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -63,15 +62,17 @@ def teacher_of(request: Request, generator: Generator, first: bool) -> Generator
     teacher.load_state_dict(generator.state_dict())
     if first:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.contiguous() for k, v in generator.state_dict().items()}, path)
+        part = path.with_suffix(".part")
+        save_file({k: v.contiguous() for k, v in generator.state_dict().items()}, part)
+        part.replace(path)
     return teacher
 
 
 def restore_generator(base: Checkpoint | None, codec: Codec, exporter: Exporter) -> bool:
-    if base is None or "generator.safetensors" not in base.info.files:
+    if base is None or GENERATOR not in base.info.files:
         return False
     config = from_mapping(GeneratorConfig, base.info.generator, f"{base.path}: generator")
-    fill(exporter.build(config, codec), base.path / "generator.safetensors")
+    fill(exporter.build(config, codec), base.file(GENERATOR))
     return True
 
 
@@ -95,7 +96,7 @@ def take_parts(generator: Generator, name: str) -> tuple[dict[str, Any], ...]:
     source = open_checkpoint(name)
     stages = ("codec", "place", "odometry")
     provenance = tuple(p for p in source.info.provenance if p.get("stage") in stages)
-    if "generator.safetensors" not in source.info.files:
+    if GENERATOR not in source.info.files:
         return provenance
     _, other = load_networks(source)
     pairs: list[tuple[torch.nn.Module | None, torch.nn.Module | None]] = [(generator.odometry, other.odometry)]

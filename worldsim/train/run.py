@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 
+from worldsim.checkpoint import GENERATOR
 from worldsim.errors import ConfigError
 from worldsim.model.sizes import WIDE
 from worldsim.registry import STAGES
@@ -30,7 +31,7 @@ def train(request: Request, config: TrainConfig) -> dict[str, float]:
     base = base_checkpoint(request)
     if base is not None and request.parts_from:
         raise ConfigError(f"--parts-from is for a new run, {base.path} has a codec; choose another --name")
-    if base is not None and (request.model or request.changes) and "generator.safetensors" in base.info.files:
+    if base is not None and (request.model or request.changes) and GENERATOR in base.info.files:
         raise ConfigError(
             f"--model and --set are for a new generator, {base.path} has one; choose another --name or --fresh"
         )

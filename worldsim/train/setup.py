@@ -19,7 +19,7 @@ from worldsim.model.codec import Codec
 from worldsim.model.drift_guard import distance, measure_range
 from worldsim.model.generator import Generator
 from worldsim.model.sizes import MODELS
-from worldsim.scene import scene_hash
+from worldsim.scene import is_hash_of
 from worldsim.train.distributed import SingleProcess
 from worldsim.train.export import Exporter
 from worldsim.train.pictures import dream_picture
@@ -110,7 +110,7 @@ class Setup:
         lengths, kept, total = [], [], 0
         for file in list_episodes(request.data, "train"):
             episode = read_episode(file, with_frames=False)
-            if episode.scene_hash != scene_hash(request.scene):
+            if not is_hash_of(episode.scene_hash, request.scene):
                 raise DataError(f"{file} is of another version of {request.scene.name}; collect into an empty folder")
             kept.append(file)
             lengths.append(len(episode.actions))

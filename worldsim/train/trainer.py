@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -24,6 +25,8 @@ from worldsim.config import require
 from worldsim.errors import CheckpointError
 from worldsim.train.distributed import SingleProcess
 from worldsim.train.stages.base import Stage
+
+STATE = "state.safetensors"
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,9 @@ class Trainer:
         self._ema = {n: p.detach().clone() for n, p in self._params.items()}
         self.step, self._spent_s, self._stop, self._now = 0, 0.0, False, 0.0
         self._started = time.monotonic()
-        if resume and (folder / "state.json").exists():
+        if resume and (folder / STATE).exists():
             self._load()
-        self._loss = self._dist.spread(stage.model, stage.loss)
+        self._loss = self._dist.wrap_loss(stage.model, stage.loss)
 
     def run(self, stop_after: int | None = None) -> dict[str, float]:
         """Train until the minutes or steps are used up, or `stop_after` steps, or SIGINT; then save and export."""
@@ -93,7 +96,7 @@ class Trainer:
                 bar.set_postfix(loss=f"{numbers['loss']:.4f}", minutes_left=f"{left / 60:.1f}", refresh=False)
                 if self.step % 20 == 0:
                     self._log(numbers, start)
-                if self._dist.agreed(float(time.monotonic() - saved > self.config.save_minutes * 60)):
+                if self._dist.broadcast(float(time.monotonic() - saved > self.config.save_minutes * 60)):
                     self._checkpoint(start)
                     saved = time.monotonic()
         finally:
@@ -118,7 +121,7 @@ class Trainer:
 
     def _finished(self) -> bool:
         """Whether to stop, as the first process sees it; keeps how far the run is, for the schedule."""
-        self._now = self._dist.agreed(1.0 if self._stop else self._progress(self._started))
+        self._now = self._dist.broadcast(1.0 if self._stop else self._progress(self._started))
         return self._now >= 1.0
 
     def _request_stop(self, *_: object) -> None:
@@ -165,10 +168,10 @@ class Trainer:
         tensors = self._dist.gather(self._state())
         if self._dist.rank == 0:
             self._save(tensors, start)
-        with self.averaged(), self._dist.whole(self.stage.model):
+        with self.averaged(), self._dist.gathered_weights(self.stage.model):
             if self._dist.rank == 0:
                 self._export()
-        self._dist.wait()
+        self._dist.barrier()
 
     def _state(self) -> dict[str, Tensor]:
         tensors = {f"param.{n}": p.detach() for n, p in self._params.items()}
@@ -179,11 +182,10 @@ class Trainer:
         return tensors
 
     def _save(self, tensors: Mapping[str, Tensor], start: float) -> None:
+        meta = {"stage": self.stage.name, "step": str(self.step), "seconds": repr(self._elapsed(start))}
         part = self.folder / "state.part"
-        save_file({k: v.contiguous() for k, v in tensors.items()}, part)
-        part.replace(self.folder / "state.safetensors")
-        meta = {"stage": self.stage.name, "step": self.step, "seconds": self._elapsed(start)}
-        (self.folder / "state.json").write_text(json.dumps(meta))
+        save_file({k: v.contiguous() for k, v in tensors.items()}, part, meta)
+        part.replace(self.folder / STATE)  # one file, one moment: a killed process leaves the state before or after
 
     def _export(self) -> None:
         self.stage.model.eval()
@@ -194,19 +196,20 @@ class Trainer:
 
     def _load(self) -> None:
         try:
-            meta = json.loads((self.folder / "state.json").read_text())
-            tensors = load_file(self.folder / "state.safetensors")
+            tensors, meta = load_file(self.folder / STATE), read_meta(self.folder)
+            step, seconds = int(meta["step"]), float(meta["seconds"])
             with torch.no_grad():
                 for name, param in self._params.items():
-                    param.copy_(self._dist.part(tensors[f"param.{name}"], param))
-                    self._ema[name].copy_(self._dist.part(tensors[f"ema.{name}"], param))
+                    param.copy_(self._dist.shard_like(tensors[f"param.{name}"], param))
+                    self._ema[name].copy_(self._dist.shard_like(tensors[f"ema.{name}"], param))
             for i, optimiser in enumerate(self._optimisers):
                 self._load_optimiser(optimiser, f"optimiser.{i}.", tensors)
-        except (OSError, ValueError, LookupError, RuntimeError) as error:
+        except (OSError, ValueError, LookupError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(
-                f"{self.folder} cannot be resumed ({error}); give the settings it was begun with, or leave out --resume"
+                f"{self.folder} cannot be resumed ({str(error)[:100]}); give the settings it was begun with, or leave "
+                "out --resume"
             ) from None
-        self.step, self._spent_s = meta["step"], meta["seconds"]
+        self.step, self._spent_s = step, seconds
 
     def _load_optimiser(self, optimiser: torch.optim.Optimizer, prefix: str, tensors: Mapping[str, Tensor]) -> None:
         params = [p for group in optimiser.param_groups for p in group["params"]]
@@ -214,12 +217,22 @@ class Trainer:
         for key, value in tensors.items():
             if key.startswith(prefix):
                 j, name = key.removeprefix(prefix).split(".", 1)
-                states.setdefault(int(j), {})[name] = self._dist.part(value, params[int(j)])
+                states.setdefault(int(j), {})[name] = self._dist.shard_like(value, params[int(j)])
         optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})
 
     def averaged(self) -> swapped_weights:
         """Context in which the model carries its averaged weights."""
         return swapped_weights(self._params, self._ema)
+
+
+def read_meta(folder: Path) -> dict[str, str]:
+    """What the saved state of a stage says of itself: `stage`, `step`, `seconds`. Raises OSError, SafetensorError."""
+    state = folder / STATE
+    with safe_open(state, "pt") as file:
+        meta = file.metadata() or {}
+    if "step" not in meta and (before := state.with_suffix(".json")).is_file():  # written by an older version
+        meta = json.loads(before.read_text())
+    return meta
 
 
 class swapped_weights:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worldsim.checkpoint import Checkpoint, find_checkpoint, read_info, verify
+from worldsim.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, verify
 from worldsim.config import from_mapping
 from worldsim.runtime import Numerics
 from worldsim.scene import Scene
@@ -21,9 +21,8 @@ class CheckpointEntry:
 
     def __init__(self, name: str) -> None:
         """Reads what the checkpoint says; its files are verified when it is loaded. Raises CheckpointError."""
-        path = find_checkpoint(name)
         object.__setattr__(self, "name", name)
-        object.__setattr__(self, "checkpoint", Checkpoint(path, read_info(path)))
+        object.__setattr__(self, "checkpoint", read_checkpoint(find_checkpoint(name)))
 
     @property
     def scene(self) -> Scene:
@@ -35,7 +34,7 @@ class CheckpointEntry:
 
     @property
     def former_sha256(self) -> tuple[str, ...]:
-        return ()
+        return self.checkpoint.info.former_sha256
 
     @property
     def scene_sha256(self) -> str:

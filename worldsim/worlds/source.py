@@ -6,7 +6,7 @@ import numpy as np
 
 from worldsim.errors import SpawnError, nearest
 from worldsim.runtime import Numerics
-from worldsim.scene import Scene, load_scene, scene_hash
+from worldsim.scene import Scene, former_scene_hash, load_scene, scene_hash
 from worldsim.world import Spawn
 from worldsim.worlds.catalogue import SOURCE, LoadedWorld, LoadOptions
 
@@ -14,13 +14,12 @@ from worldsim.worlds.catalogue import SOURCE, LoadedWorld, LoadOptions
 class SourceEntry:
     """The true engine of a scene, by the scene's name or file."""
 
-    former_sha256: tuple[str, ...] = ()
-
     def __init__(self, scene_name: str, scene: Scene | None = None) -> None:
         """scene: what the name stands for, if it has been loaded already. Raises SceneError."""
         self.scene = scene or load_scene(scene_name)
         self.name = SOURCE + scene_name
         self.sha256 = self.scene_sha256 = scene_hash(self.scene)
+        self.former_sha256 = (former_scene_hash(self.scene),)
 
     @property
     def spawn_names(self) -> tuple[str, ...]:

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from worldsim.camera import Camera
 from worldsim.config import require
-from worldsim.errors import nearest
+from worldsim.errors import nearest, shown
 from worldsim.scene import Place, Scene, SourceConfig
 
 Colour = tuple[float, float, float]
 Rect = tuple[float, float, float, float]
+
+FARTHEST_M = 200.0  # of anything from the origin, on either axis
+WIDEST_M = 200.0  # the whole building, along either axis
+
+
+def _require_colours(*colours: Colour) -> None:
+    require(all(0 <= c <= 100 for colour in colours for c in colour), "colours must lie in [0, 100]")
+
+
+def _require_place(field: str, numbers: tuple[float, ...]) -> None:
+    near = all(abs(n) <= FARTHEST_M for n in numbers)
+    require(near, f"{field} must lie within {FARTHEST_M:g} m of the origin, got {shown(numbers)}")
+
+
+def _require_rect(rect: Rect) -> None:
+    require(rect[0] + 0.01 <= rect[2] and rect[1] + 0.01 <= rect[3], f"rect must grow by 1 cm, got {shown(rect)}")
+    _require_place("rect", rect)
+
+
+def _require_hung(along: float, up: float, size: tuple[float, float]) -> None:
+    _require_place("along and up", (along, up))
+    require(0.01 <= min(size) <= max(size) <= 50, f"size must lie in [0.01, 50], got {shown(size)}")
 
 
 @dataclass(frozen=True)
@@ -42,7 +65,8 @@ class Room:
     lamp: Colour = (1.0, 0.93, 0.82)
 
     def __post_init__(self) -> None:
-        require(self.rect[0] < self.rect[2] and self.rect[1] < self.rect[3], f"rect must grow, got {self.rect}")
+        _require_rect(self.rect)
+        _require_colours(self.wall, self.floor_colour, self.floor_accent, self.ceiling, self.lamp)
         require(1.8 <= self.height <= 20, f"height must lie in [1.8, 20], got {self.height:g}")
 
 
@@ -53,6 +77,11 @@ class Doorway:
     rect: Rect
     height: float = 2.3
     colour: Colour = (0.46, 0.35, 0.25)
+
+    def __post_init__(self) -> None:
+        _require_rect(self.rect)
+        _require_colours(self.colour)
+        require(0.1 <= self.height <= 20, f"height must lie in [0.1, 20], got {self.height:g}")
 
 
 @dataclass(frozen=True)
@@ -67,7 +96,11 @@ class Solid:
     size: tuple[float, float] = (0.6, 0.6)
 
     def __post_init__(self) -> None:
-        require(self.height >= 0 and self.radius > 0 and min(self.size) > 0, "height, radius and size must be positive")
+        _require_place("at", self.at)
+        _require_colours(self.colour)
+        require(0 <= self.height <= 20, f"height must lie in [0, 20], got {self.height:g}")
+        require(0.01 <= self.radius <= 20, f"radius must lie in [0.01, 20], got {self.radius:g}")
+        require(0.01 <= min(self.size) <= max(self.size) <= 50, f"size must lie in [0.01, 50], got {shown(self.size)}")
 
 
 Side = Literal["west", "east", "south", "north"]
@@ -86,6 +119,11 @@ class Picture:
     seed: int = 0
     frame: Colour = (0.55, 0.42, 0.18)
 
+    def __post_init__(self) -> None:
+        _require_hung(self.along, self.up, self.size)
+        _require_colours(self.frame)
+        require(self.seed >= 0, f"seed must be 0 or more, got {self.seed}")
+
 
 @dataclass(frozen=True)
 class Window:
@@ -97,6 +135,9 @@ class Window:
     size: tuple[float, float] = (2.2, 1.5)
     up: float = 1.75
 
+    def __post_init__(self) -> None:
+        _require_hung(self.along, self.up, self.size)
+
 
 @dataclass(frozen=True)
 class Sun:
@@ -104,6 +145,11 @@ class Sun:
 
     direction: Colour = (0.8, 0.25, -0.55)
     colour: Colour = (1.5, 1.3, 1.0)
+
+    def __post_init__(self) -> None:
+        length = math.hypot(*self.direction)
+        require(0.01 <= length <= 100, f"direction must be 0.01 to 100 long, got {shown(self.direction)}")
+        _require_colours(self.colour)
 
 
 @dataclass(frozen=True)
@@ -127,11 +173,19 @@ class RoomsConfig(SourceConfig):
         require(0 < len(self.rooms) <= 8, f"rooms must list 1 to 8 rooms, got {len(self.rooms)}")
         require(len(self.windows) <= 4, f"windows must list at most 4, got {len(self.windows)}")  # shader arrays
         require(len(self.solids) <= 24, f"solids must list at most 24, got {len(self.solids)}")
+        require(len(self.doorways) <= 64, f"doorways must list at most 64, got {len(self.doorways)}")
+        require(len(self.pictures) <= 64, f"pictures must list at most 64, got {len(self.pictures)}")
+        require(0 <= self.fog_per_m <= 10, f"fog_per_m must lie in [0, 10], got {self.fog_per_m:g}")
+        _require_colours(self.fog)
         names = [r.name for r in self.rooms]
+        require(len(set(names)) == len(names), f"rooms must have different names, got {shown(names)}")
+        x0, y0, x1, y1 = self.bounds
+        widest = max(x1 - x0, y1 - y0)
+        require(widest <= WIDEST_M, f"rooms must lie within {WIDEST_M:g} m of each other, got {widest:g} m")
         wanted = [(f"pictures[{i}]", p.room) for i, p in enumerate(self.pictures)]
         wanted += [(f"windows[{i}]", w.room) for i, w in enumerate(self.windows)]
         for place, room in wanted:
-            require(room in names, f"{place}.room is {room!r}, {nearest(room, names)}")
+            require(room in names, f"{place}.room is {shown(room)}, {nearest(room, names)}")
 
     def room(self, name: str) -> Room:
         return next(r for r in self.rooms if r.name == name)

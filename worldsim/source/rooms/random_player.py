@@ -12,11 +12,14 @@ import numpy as np
 
 from worldsim.action import Action
 from worldsim.camera import Look, Pose
+from worldsim.errors import SceneError
 from worldsim.scene import Scene
 from worldsim.source.rooms.dynamics import Dynamics
 from worldsim.source.rooms.geometry import room_at
 from worldsim.source.rooms.layout import camera_of, rooms_of
 from worldsim.world import Frame
+
+_TRIES = 10_000  # to find a free place, before there seems to be none
 
 
 @dataclass
@@ -46,7 +49,8 @@ class RandomPlayer:
         self._segment = _Segment(0)
         self._age = 0
         self._turned_deg = 0.0
-        self._carry = [0.0, 0.0]
+        self._quantum_deg = {c.name: c.quantum_deg for c in self._space.controls if c.is_mouse}
+        self._carry_deg = {"yaw": 0.0, "pitch": 0.0}
 
     def start_pose(self) -> Pose:
         """A free place and a random look."""
@@ -72,8 +76,8 @@ class RandomPlayer:
             walk=walk,
             strafe=segment.strafe,
             run=segment.run,
-            yaw=self._quanta(0, yaw_deg),
-            pitch=self._quanta(1, pitch_deg),
+            yaw=self._quanta("yaw", yaw_deg),
+            pitch=self._quanta("pitch", pitch_deg),
         )
 
     def _turn(self, segment: _Segment, pose: Pose) -> float:
@@ -147,18 +151,24 @@ class RandomPlayer:
                             run=int(rng.random() < 0.2), turn_deg=float(rng.normal(0, 40)))  # fmt: skip
         return _Segment(int(rng.integers(6, 12)), turn_deg=side * float(rng.uniform(40, 120)), pitch_to_deg=pitch)
 
-    def _quanta(self, axis: int, degrees: float) -> int:
-        quantum = 0.25
-        self._carry[axis] += degrees
-        whole = int(self._carry[axis] / quantum)
-        self._carry[axis] -= whole * quantum
+    def _quanta(self, control: str, degrees: float) -> int:
+        """Degrees in whole quanta of a mouse control, the remainder carried; 0 if the scene has no such control."""
+        quantum = self._quantum_deg.get(control)
+        if quantum is None:
+            return 0
+        self._carry_deg[control] += degrees
+        whole = int(self._carry_deg[control] / quantum)
+        self._carry_deg[control] -= whole * quantum
         return whole
 
     def _free_place(self) -> tuple[float, float]:
         rooms = rooms_of(self._scene).rooms
         areas = np.array([(r.rect[2] - r.rect[0]) * (r.rect[3] - r.rect[1]) for r in rooms])
-        while True:
+        for _ in range(_TRIES):
             rect = rooms[int(self._rng.choice(len(rooms), p=areas / areas.sum()))].rect
             x, y = float(self._rng.uniform(rect[0], rect[2])), float(self._rng.uniform(rect[1], rect[3]))
             if self._dynamics.is_free(x, y):
                 return x, y
+        raise SceneError(
+            f"scene {self._scene.name[:40]} has no room for the player; make a room larger or motion.radius_m less"
+        )

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import moderngl
 import numpy as np
@@ -23,44 +25,58 @@ _SAMPLES = 4  # multisampling: edges are smooth, patterns smooth themselves in t
 
 
 class RoomsRenderer:
-    """Renders the frames of one scene offscreen. One OpenGL context a process: share it or use another process."""
+    """Renders the frames of one scene offscreen. All renderers of a process share one OpenGL context: closing a context
+    gives back little of the 8 MB that it takes."""
 
     def __init__(self, scene: Scene, context: moderngl.Context | None = None) -> None:
-        """context: an existing OpenGL context to draw in; a headless EGL one is made otherwise. Raises DisplayError."""
+        """context: an existing OpenGL context to draw in, else the process's headless one. Raises DisplayError."""
         self.scene = scene
         self._gl = context or _headless_context()
+        self._owned: list[Any] = []  # what is freed by close: moderngl frees nothing by itself
+        with self._gl:
+            self._make()
+
+    def _make(self) -> None:
+        scene, keep = self.scene, self._keep
         source = rooms_of(scene)
-        self._program = self._gl.program(
-            vertex_shader=(_SHADERS / "rooms.vert").read_text(), fragment_shader=(_SHADERS / "rooms.frag").read_text()
-        )
-        mesh = self._gl.buffer(geometry.build(source).tobytes())
+        vertex, fragment = ((_SHADERS / f"rooms.{kind}").read_text() for kind in ("vert", "frag"))
+        self._program = keep(self._gl.program(vertex_shader=vertex, fragment_shader=fragment))
+        mesh = keep(self._gl.buffer(geometry.build(source).tobytes()))
         names = ("in_position", "in_normal", "in_surface", "in_colour", "in_accent", "in_kind")
-        self._mesh = self._gl.vertex_array(self._program, [(mesh, "3f 3f 2f 3f 3f 2f", *names)])
-        self._size = scene.frame.width, scene.frame.height
-        self._target = self._gl.framebuffer(
-            [self._gl.renderbuffer(self._size, 3, samples=_SAMPLES)],
-            self._gl.depth_renderbuffer(self._size, samples=_SAMPLES),
-        )
-        self._resolved = self._gl.framebuffer([self._gl.renderbuffer(self._size, 3)])
-        self._pictures = self._upload_pictures()
+        self._mesh = keep(self._gl.vertex_array(self._program, [(mesh, "3f 3f 2f 3f 3f 2f", *names)]))
+        self._size = size = scene.frame.width, scene.frame.height
+        colour = keep(self._gl.renderbuffer(size, 3, samples=_SAMPLES))
+        depth = keep(self._gl.depth_renderbuffer(size, samples=_SAMPLES))
+        self._target = keep(self._gl.framebuffer([colour], depth))
+        self._resolved = keep(self._gl.framebuffer([keep(self._gl.renderbuffer(size, 3))]))
+        self._pictures = keep(self._upload_pictures())
         self._set_light()
+
+    def _keep(self, resource: Any) -> Any:
+        """An OpenGL object, noted as one to free."""
+        self._owned.append(resource)
+        return resource
 
     def render(self, pose: Pose) -> np.ndarray:
         """The picture seen from `pose`. Returns uint8 (H, W, 3), rows from the top."""
+        with self._gl:  # another world of the process may have drawn last
+            raw = self._drawn(pose)
+        width, height = self._size
+        return raw.reshape(height, width, 3)[::-1].copy()  # OpenGL's rows start at the bottom
+
+    def _drawn(self, pose: Pose) -> np.ndarray:
         program, camera = self._program, camera_of(self.scene)
         self._target.use()
         self._gl.enable_only(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
         self._target.clear(*rooms_of(self.scene).fog, depth=1.0)
         eye = np.array([pose.x, pose.y, camera.eye_height_m])
         matrix = _projection(camera.fov_deg, self.scene.frame.aspect) @ _view(pose, eye)
-        program["view_projection"].write(matrix.T.astype("f4").tobytes())  # type: ignore[union-attr]
-        program["eye"].value = tuple(eye)  # type: ignore[union-attr]
+        program["view_projection"].write(matrix.T.astype("f4").tobytes())
+        program["eye"].value = tuple(eye)
         self._pictures.use(0)
         self._mesh.render()
-        width, height = self._size
         self._gl.copy_framebuffer(self._resolved, self._target)
-        raw = np.frombuffer(self._resolved.read(components=3, alignment=1), dtype=np.uint8)
-        return raw.reshape(height, width, 3)[::-1].copy()  # OpenGL's rows start at the bottom
+        return np.frombuffer(self._resolved.read(components=3, alignment=1), dtype=np.uint8)
 
     @property
     def context(self) -> moderngl.Context:
@@ -73,9 +89,10 @@ class RoomsRenderer:
         return f"{self._gl.info['GL_RENDERER']}, {self._gl.info['GL_VERSION']}"
 
     def close(self) -> None:
-        """Free the OpenGL objects."""
-        for resource in (self._mesh, self._target, self._resolved, self._pictures, self._program):
-            resource.release()
+        """Free the OpenGL objects. May be called twice."""
+        with self._gl:
+            while self._owned:
+                self._owned.pop().release()
 
     def _upload_pictures(self) -> moderngl.TextureArray:
         images = [paintings.paint(p.style, p.seed) for p in rooms_of(self.scene).pictures]
@@ -120,6 +137,7 @@ class RoomsRenderer:
         uniform.write(data.tobytes())  # type: ignore[union-attr]
 
 
+@cache
 def _headless_context() -> moderngl.Context:
     try:
         return moderngl.create_context(standalone=True, backend="egl", require=330)  # type: ignore[call-arg, arg-type]

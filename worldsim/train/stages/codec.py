@@ -62,13 +62,13 @@ class CodecStage(Stage):
 
     def loss(self, step_seed: int, step: int) -> tuple[Tensor, dict[str, float]]:
         rng = np.random.Generator(np.random.Philox(key=step_seed))
-        generator = torch.Generator().manual_seed(step_seed)
+        noise_rng = torch.Generator().manual_seed(step_seed)
         index = rng.integers(len(self._frames), size=self._batch)[self._share]
         frames = to_tensor(self._frames[index])
         frames = frames.to(self._device).contiguous(memory_format=torch.channels_last)
         raw = self._codec.encoder(frames).float()
         deviation = raw.detach().std(dim=(0, 2, 3), keepdim=True)
-        raw = raw + LATENT_NOISE * deviation * torch.randn(raw.shape, generator=generator).to(raw.device)
+        raw = raw + LATENT_NOISE * deviation * torch.randn(raw.shape, generator=noise_rng).to(raw.device)
         if self._recall is not None and (half := len(index) // 2):
             raw = torch.cat([self._recall(index[:half]).to(raw.device), raw[half:]])
         made = self._codec.decoder(raw).float()

@@ -51,18 +51,18 @@ class ConsistencyStage(ResamplingStage):
     def attach(self, averaged: Callable[[], AbstractContextManager[None]]) -> None:
         self.averaged = averaged
 
-    def clip_loss(self, clips: Clips, history: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def clip_loss(self, clips: Clips, history: Tensor, noise_rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         batch, count = history.shape[:2]
         history_level = self._latents.own(
-            history_levels(self._in_all(batch), count, generator, self.generator.shape.view is not None)
+            history_levels(self._in_all(batch), count, noise_rng, self.generator.shape.view is not None)
         ).to(self._device)
-        clean = add_noise(history, self._noise(history, generator), history_level[..., None, None])
-        posed = self._posed(batch, generator)
+        clean = add_noise(history, self._noise(history, noise_rng), history_level[..., None, None])
+        posed = self._posed(batch, noise_rng)
         condition = clips.condition(posed)
         truth = clips.latents[:, 2:]
-        step = self._latents.own(torch.randint(1, GRID + 1, (self._in_all(batch), count - 2), generator=generator))
+        step = self._latents.own(torch.randint(1, GRID + 1, (self._in_all(batch), count - 2), generator=noise_rng))
         level, lower = (step / GRID).to(self._device), ((step - 1) / GRID).to(self._device)
-        x = add_noise(truth, self._noise(truth, generator), level[..., None, None])
+        x = add_noise(truth, self._noise(truth, noise_rng), level[..., None, None])
         with torch.no_grad():
             taught, _ = self.teacher.teacher_forcing(clean, history_level, x, level, condition)
             ahead = euler_step(x, taught, level[..., None, None], lower[..., None, None])

@@ -55,19 +55,19 @@ class DmdStage(ResamplingStage):
             teacher = teacher_of(setup.request, generator, dist.rank == 0).to(preset.device)
         return cls(generator, teacher, latents, preset.clips, preset.clip_frames, setup.exporter, setup.dream)
 
-    def clip_loss(self, clips: Clips, history: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def clip_loss(self, clips: Clips, history: Tensor, noise_rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         batch, count = history.shape[:2]
         history_level = torch.full((batch, count), CONTEXT_LEVEL, device=self._device)
-        clean = add_noise(history, self._noise(history, generator), history_level[..., None, None])
+        clean = add_noise(history, self._noise(history, noise_rng), history_level[..., None, None])
         condition = clips.condition(torch.ones(batch, device=self._device))
         truth = clips.latents[:, 2:]
 
         def denoise(network: Generator, x: Tensor, level: Tensor) -> Tensor:
             return network.teacher_forcing(clean, history_level, x, level, condition)[0].float()
 
-        made = self._dreamed(denoise, truth, generator)
-        level = self._latents.own(draw_levels((self._in_all(batch), count - 2), generator)).to(self._device)
-        x = add_noise(made.detach(), self._noise(made, generator), level[..., None, None])
+        made = self._dreamed(denoise, truth, noise_rng)
+        level = self._latents.own(draw_levels((self._in_all(batch), count - 2), noise_rng)).to(self._device)
+        x = add_noise(made.detach(), self._noise(made, noise_rng), level[..., None, None])
         with torch.no_grad():
             true, own = denoise(self.teacher, x, level), denoise(self.critic, x, level)
             apart = (made - true).abs().mean(dim=(2, 3), keepdim=True).clamp(min=1e-3)
@@ -82,11 +82,11 @@ class DmdStage(ResamplingStage):
             "truth": float(regression.detach()),
         }
 
-    def _dreamed(self, denoise: Any, truth: Tensor, generator: torch.Generator) -> Tensor:
+    def _dreamed(self, denoise: Any, truth: Tensor, noise_rng: torch.Generator) -> Tensor:
         """The student's frames (B, T, N, C) in a random number of its own steps, the last with gradient."""
         levels = STEP_LEVELS[STEPS]
-        last = int(torch.randint(STEPS, (), generator=generator))
-        x = self._noise(truth, generator)
+        last = int(torch.randint(STEPS, (), generator=noise_rng))
+        x = self._noise(truth, noise_rng)
         with torch.no_grad():
             for level, after in zip(levels[:last], levels[1:], strict=False):
                 x = euler_step(x, denoise(self.generator, x, x.new_full(x.shape[:2], level)), level, after)

@@ -55,48 +55,48 @@ class ForcingStage(Stage):
 
     def loss(self, step_seed: int, step: int) -> tuple[Tensor, dict[str, float]]:
         rng = np.random.Generator(np.random.Philox(key=step_seed))
-        generator = torch.Generator().manual_seed(step_seed)
+        noise_rng = torch.Generator().manual_seed(step_seed)
         clips = self._latents.draw(rng, self._batch, self._frames).to(self._device)
-        return self.total_loss(clips, clips.latents, rng, generator)
+        return self.total_loss(clips, clips.latents, rng, noise_rng)
 
     @property
     def _device(self) -> torch.device:
         return next(self.generator.parameters()).device
 
-    def _noise(self, like: Tensor, generator: torch.Generator) -> Tensor:
+    def _noise(self, like: Tensor, noise_rng: torch.Generator) -> Tensor:
         """Drawn on the CPU whatever the device, and for all processes, so that a step is the same everywhere."""
         shape = self._in_all(len(like)), *like.shape[1:]
-        return self._latents.own(torch.randn(shape, generator=generator)).to(like.device)
+        return self._latents.own(torch.randn(shape, generator=noise_rng)).to(like.device)
 
     def _in_all(self, rows: int) -> int:
         """Rows of the whole batch, of which this process has `rows`."""
         return rows * self._latents.world
 
     def total_loss(
-        self, clips: Clips, history: Tensor, rng: np.random.Generator, generator: torch.Generator
+        self, clips: Clips, history: Tensor, rng: np.random.Generator, noise_rng: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
         """The clips' loss from `history` (B, 1 + T, N, C), true or dreamed, with the place loss where the network has
         no place memory."""
-        denoise, numbers = self.clip_loss(clips, history, generator)
+        denoise, numbers = self.clip_loss(clips, history, noise_rng)
         if self.generator.condition.memory is not None or self.generator.shape.view is None:
             return denoise, numbers
-        place = self.place_loss(rng, generator)
+        place = self.place_loss(rng, noise_rng)
         return denoise + PLACE_WEIGHT * place, numbers | {"place": float(place.detach())}
 
-    def clip_loss(self, clips: Clips, history: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def clip_loss(self, clips: Clips, history: Tensor, noise_rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """Loss of predicting the true frames of `clips` from noised history.
 
         The history's own frames are denoised too: where they carry much noise that is teaching for nothing.
         """
         batch, count = history.shape[:2]
         history_level = self._latents.own(
-            history_levels(self._in_all(batch), count, generator, self.generator.shape.view is not None)
+            history_levels(self._in_all(batch), count, noise_rng, self.generator.shape.view is not None)
         ).to(self._device)
-        clean = add_noise(history, self._noise(history, generator), history_level[..., None, None])
+        clean = add_noise(history, self._noise(history, noise_rng), history_level[..., None, None])
         truth = clips.latents[:, 2:]
-        level = self._latents.own(draw_levels((self._in_all(batch), count - 2), generator, pure=0.4)).to(self._device)
-        noisy = add_noise(truth, self._noise(truth, generator), level[..., None, None])
-        posed = self._posed(batch, generator)
+        level = self._latents.own(draw_levels((self._in_all(batch), count - 2), noise_rng, pure=0.4)).to(self._device)
+        noisy = add_noise(truth, self._noise(truth, noise_rng), level[..., None, None])
+        posed = self._posed(batch, noise_rng)
         made, seen = self.generator.teacher_forcing(clean, history_level, noisy, level, clips.condition(posed))
         frame_error = self._frame_error(made, truth)
         denoise = (frame_error * loss_weight(level)).mean()
@@ -105,24 +105,24 @@ class ForcingStage(Stage):
         start = float(frame_error.detach()[light].mean()) if bool(light.any()) else float("nan")
         return denoise + HISTORY_WEIGHT * again, {"denoise": float(denoise.detach()), "from_noise": start}
 
-    def place_loss(self, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
+    def place_loss(self, rng: np.random.Generator, noise_rng: torch.Generator) -> Tensor:
         """Loss of dreaming single frames from their pose alone: where the network learns the plan of the place.
 
         Frames of a clip look alike; so many unrelated ones teach the plan at a fraction of the cost.
         """
         frames = self._latents.draw_frames(rng, PLACE_FRAMES * self._batch).to(self._device)
         truth = frames.latents[:, 0]
-        level = self._latents.own(draw_levels((self._in_all(len(truth)),), generator, pure=0.7)).to(self._device)
-        x = add_noise(truth, self._noise(truth, generator), level[:, None, None])
+        level = self._latents.own(draw_levels((self._in_all(len(truth)),), noise_rng, pure=0.7)).to(self._device)
+        x = add_noise(truth, self._noise(truth, noise_rng), level[:, None, None])
         embedded = self.generator.condition.embed(frames.condition(torch.ones(len(truth), device=self._device)))
         made = self.generator.denoise(x, self.generator.modulate(embedded.vector, level), embedded, None)
         return (self._frame_error(made[:, None], truth[:, None])[:, 0] * loss_weight(level)).mean()
 
-    def _posed(self, batch: int, generator: torch.Generator) -> Tensor:
+    def _posed(self, batch: int, noise_rng: torch.Generator) -> Tensor:
         """Which clips know their place: (B,) 1 or 0."""
         if self.generator.shape.view is None:
             return torch.zeros(batch, device=self._device)
-        drawn = torch.rand(self._in_all(batch), generator=generator) >= POSE_DROP
+        drawn = torch.rand(self._in_all(batch), generator=noise_rng) >= POSE_DROP
         return self._latents.own(drawn).float().to(self._device)
 
     def _frame_error(self, made: Tensor, truth: Tensor) -> Tensor:
@@ -145,15 +145,15 @@ def train_trunk(generator: Generator) -> None:
         generator.condition.memory.requires_grad_(False)
 
 
-def history_levels(batch: int, count: int, generator: torch.Generator, posed: bool = True) -> Tensor:
+def history_levels(batch: int, count: int, noise_rng: torch.Generator, posed: bool = True) -> Tensor:
     """Noise on history, (B, 1 + T), the same within a clip: 40 % light (a fifth of it none), 30 % any level,
     30 % no history left. The sink, frame 0, is dropped in 30 % of clips. Without poses there would be nothing to go by
     where no history is left: those clips get light noise."""
-    kind = torch.rand(batch, generator=generator)
-    light = 0.3 * torch.rand(batch, generator=generator) * (torch.rand(batch, generator=generator) >= 0.2)
-    anything = torch.rand(batch, generator=generator)
+    kind = torch.rand(batch, generator=noise_rng)
+    light = 0.3 * torch.rand(batch, generator=noise_rng) * (torch.rand(batch, generator=noise_rng) >= 0.2)
+    anything = torch.rand(batch, generator=noise_rng)
     nothing_left = torch.ones(batch) if posed else light
     level = torch.where(kind < 0.4, light, torch.where(kind < 0.7, anything, nothing_left))
     levels = level[:, None].repeat(1, count)
-    levels[:, 0] = torch.where(torch.rand(batch, generator=generator) < SINK_DROP, torch.ones(()), levels[:, 0])
+    levels[:, 0] = torch.where(torch.rand(batch, generator=noise_rng) < SINK_DROP, torch.ones(()), levels[:, 0])
     return levels

@@ -32,15 +32,15 @@ class ResamplingStage(ForcingStage):
     def loss(self, step_seed: int, step: int) -> tuple[Tensor, dict[str, float]]:
         rng = np.random.Generator(np.random.Philox(key=step_seed))
         clips = self._latents.draw(rng, self._batch, self._frames).to(self._device)
-        generator = torch.Generator().manual_seed(step_seed)
+        noise_rng = torch.Generator().manual_seed(step_seed)
         if rng.random() < TRUE_SHARE:
-            return self.total_loss(clips, clips.latents, rng, generator)
-        history = self.dreamed_history(clips, generator)
-        loss, numbers = self.total_loss(clips, history, rng, generator)
+            return self.total_loss(clips, clips.latents, rng, noise_rng)
+        history = self.dreamed_history(clips, noise_rng)
+        loss, numbers = self.total_loss(clips, history, rng, noise_rng)
         return loss, numbers | {"history_error": float((history - clips.latents).square().mean())}
 
     @torch.no_grad()
-    def dreamed_history(self, clips: Clips, generator: torch.Generator) -> Tensor:
+    def dreamed_history(self, clips: Clips, noise_rng: torch.Generator) -> Tensor:
         """The clip as the model dreams it, (B, 1 + T, N, C): sink and first frame true, then one frame after another.
 
         Each clip draws its own level of partly noised truth, logit-normal and leaning to noise: low levels drift in
@@ -49,12 +49,12 @@ class ResamplingStage(ForcingStage):
         rollout = Rollout(self.generator, 1, CONTEXT_LEVEL)
         batch, count = clips.latents.shape[:2]
         whole = self._in_all(batch)
-        level = torch.sigmoid(torch.randn(whole, generator=generator) + 1.0)
-        level = torch.where(torch.rand(whole, generator=generator) < FREE_SHARE, torch.ones(()), level)
+        level = torch.sigmoid(torch.randn(whole, generator=noise_rng) + 1.0)
+        level = torch.where(torch.rand(whole, generator=noise_rng) < FREE_SHARE, torch.ones(()), level)
         level, posed = self._latents.own(level).to(self._device), torch.ones(batch, device=self._device)
 
         def noise() -> Tensor:
-            return self._noise(clips.latents[:, 0], generator)
+            return self._noise(clips.latents[:, 0], noise_rng)
 
         frames = [clips.latents[:, 0], clips.latents[:, 1]]
         context = None

@@ -1,0 +1,57 @@
+"""What tests share besides fixtures. Import it as `support`; conftest is pytest's own and imported by nobody."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+
+
+def make_checkpoint(folder: Path, seed: int) -> Path:
+    import torch
+
+    from worldsim.camera import Look, Pose
+    from worldsim.checkpoint import FORMAT, CheckpointInfo
+    from worldsim.config import to_mapping
+    from worldsim.model.codec import Codec, CodecConfig
+    from worldsim.model.generator import Generator, GeneratorConfig
+    from worldsim.model.place_memory import PlaceConfig
+    from worldsim.model.weights import shape_of, write_checkpoint
+    from worldsim.scene import load_scene, scene_hash
+    from worldsim.world import Spawn
+
+    scene = load_scene("gallery")
+    torch.manual_seed(seed)
+    codec = Codec(CodecConfig(channels=8, encoder_widths=(16, 8, 8), decoder_widths=(16, 8, 8)))
+    place = PlaceConfig(
+        cell_m=1.0, fine_m=1.0, fine_features=2, features=4, rays=1, samples=12, width=32, hidden=32, depth=1
+    )
+    config = GeneratorConfig(width=64, depth=2, heads=2, hidden=64, window=3, place=place)
+    generator = Generator(config, shape_of(scene, 8))
+    for parameter in (*codec.parameters(), *generator.parameters()):
+        if not parameter.any():  # zero at the start of training; here everything must matter
+            torch.nn.init.normal_(parameter, std=0.05)
+    rng = np.random.Generator(np.random.Philox(key=seed))
+    spawns = []
+    for name, pose in (("a", Pose(4.0, 2.0, Look(10.0, 0.0))), ("b", None)):
+        pixels = np.asarray(rng.integers(0, 255, (6, 10, 3)), np.uint8).repeat(16, 0).repeat(16, 1)
+        spawns.append(Spawn(name, pixels, pose))
+    info = CheckpointInfo(
+        format=FORMAT, name=folder.name, scene=scene, scene_sha256=scene_hash(scene), codec=to_mapping(codec.config),
+        generator=to_mapping(config),
+    )  # fmt: skip
+    write_checkpoint(folder, info, codec, generator, spawns)
+    return folder
+
+
+def tool(*arguments: str, timeout: float = 240, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+    """Run `worldsim` in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "worldsim", *arguments], capture_output=True, text=True, timeout=timeout,
+        env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip

@@ -1,0 +1,147 @@
+"""Replays: of traces older than today's checkpoints, of damaged ones, and of very many; recording on a full disk."""
+
+from __future__ import annotations
+
+import json
+import resource
+from pathlib import Path
+
+import pytest
+
+from worldsim.errors import TraceError, WorldsimError
+from worldsim.play.replay import Replay
+from worldsim.play.session import Session, SessionSettings
+from worldsim.play.trace import read_trace
+from worldsim.worlds.catalogue import LoadOptions, find_world, open_world
+
+BEFORE = Path(__file__).parent / "data" / "before-format-2.jsonl"
+
+
+@pytest.fixture
+def session(loaded, checkpoint_folder):
+    return Session(loaded, find_world(str(checkpoint_folder)).spawn(None), SessionSettings("off", 30.0, seed=7))
+
+
+def test_a_trace_older_than_the_checkpoints_format_replays():
+    """It names the checkpoint by the hash of format 1. Bit for bit where the numerics are the same."""
+    with Replay(read_trace(BEFORE), BEFORE) as replay:
+        done = replay.run()
+    assert done.ticks == 40
+    assert done.identical or (done.incomparable and done.psnr_db > 60), done
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "message"),
+    [
+        ("swap", '"steps":Infinity', "line 5 is not a record"),
+        ("swap", '"steps":1e999', "steps of a swap must be a whole number, got inf"),
+        ("swap", '"steps":3', "steps must be 1, 2, 4 or 8, got 3"),
+        ("swap", '"moments":null', "moments of a swap must be a whole number, got None"),
+        ("rewind", '"tick":"2"', "tick of a rewind must be a whole number, got '2'"),
+        ("reset", '"seed":-1', "a seed must be a whole number from 0 on"),
+        ("reset", '"spawn":{"name":["x"]}', "a spawn's name must be text"),
+        ("reset", '"spawn":{"name":"x","picture":5}', "the picture cannot be read"),
+        ("tick", '"action":[0,0,0,1e9,0]', "yaw must be a whole number"),
+    ],
+)
+def test_a_record_with_a_wrong_value_is_one_sentence(session, some_actions, tmp_path, kind, fields, message):
+    path = tmp_path / "a.jsonl"
+    session.record(path)
+    for action in some_actions[:3]:
+        session.advance(action)
+    session.stop_recording()
+    lines = path.read_text().splitlines()[:4]
+    right = {
+        "tick": 3, "digest": "0", "checkpoint": session.loaded.name, "sha256": session.loaded.sha256, "steps": 2,
+        "moments": 3, "seed": 1, "spawn": {"name": "a"}, "action": [0] * 5,
+    }  # fmt: skip
+    text = json.dumps({"seq": 3, "kind": kind, **right})
+    path.write_text("\n".join([*lines, text[:-1] + "," + fields + "}"]) + "\n")
+    with pytest.raises(WorldsimError, match=message) as caught, Replay(read_trace(path), path) as replay:
+        replay.run()
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
+def test_a_full_disk_ends_the_recording_and_not_the_play(session, some_actions, tmp_path):
+    """Said once; what was written until then replays."""
+    path = tmp_path / "a.jsonl"
+    session.record(path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, before[1]))  # what a full disk is, to one process
+    try:
+        for action in some_actions:
+            session.advance(action)
+            session.slack(lambda: 0.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert session.tick == len(some_actions) and session.recording is None
+    assert f"recording stopped: {path} cannot be written" in session.take_failure()
+    assert session.take_failure() is None and session.stop_recording() is None
+    with Replay(read_trace(path), path) as replay:
+        done = replay.run()
+    assert done.identical and 10 < done.ticks < len(some_actions)
+
+
+def test_a_disk_that_is_full_from_the_start_is_one_sentence(session):
+    with pytest.raises(TraceError, match="/dev/full cannot be written: No space left on device"):
+        session.record(Path("/dev/full"))
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+@pytest.mark.gl
+def test_worlds_that_are_opened_and_closed_leave_nothing(scene, tmp_path):
+    """A source that is dropped without being closed keeps some 8 MB of OpenGL: forty would keep 300."""
+    path = tmp_path / "a.jsonl"
+    with open_world("source:gallery") as loaded:
+        session = Session(loaded, loaded.entry.spawn(None), SessionSettings("off", 30.0))
+        session.record(path)
+        session.advance(scene.action_space.make(yaw=4))
+        session.stop_recording()
+    trace = read_trace(path)
+
+    def replay():
+        with Replay(trace, path) as replayed:
+            assert replayed.run().ticks == 1
+
+    for _ in range(5):
+        replay()
+    before = resident()
+    for _ in range(40):
+        replay()
+    assert resident() - before < 80 * 2**20
+
+
+def test_a_replay_that_cannot_begin_closes_what_it_opened(session, some_actions, tmp_path, monkeypatch):
+    from worldsim.worlds.neural import NeuralWorld
+
+    path = tmp_path / "a.jsonl"
+    session.record(path)
+    session.advance(some_actions[0])
+    session.stop_recording()
+    path.write_text(path.read_text().replace('"spawn": {"name": "a"}', '"spawn": {"name": "nowhere"}'))
+    closed = []
+    monkeypatch.setattr(NeuralWorld, "close", lambda self: closed.append(self))
+    with pytest.raises(WorldsimError, match="nowhere"):
+        Replay(read_trace(path), path)
+    assert len(closed) == 1
+
+
+def test_a_failed_swap_leaves_the_world_and_its_start(session, other_folder, some_actions):
+    """The origin is where a reset goes: a world that could not be entered must not become it."""
+    session.advance(some_actions[0])
+    before = session.origin, session.loaded, session.tick
+
+    class Broken(type(session.loaded.world)):
+        def prefill(self, seed, observed):
+            raise WorldsimError("no")
+
+    with open_world(str(other_folder), LoadOptions(threads=1, backend="eager")) as other:
+        other.world.__class__ = Broken
+        with pytest.raises(WorldsimError, match="no"):
+            session.swap(other, other.entry.spawn("a"))
+    assert (session.origin, session.loaded, session.tick) == before
+    session.advance(some_actions[1])
