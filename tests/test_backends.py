@@ -26,6 +26,7 @@ from worldsim.model.weights import load_networks
 from worldsim.play.replay import Replay
 from worldsim.play.session import Session, SessionSettings
 from worldsim.play.trace import read_trace
+from worldsim.stepwise import finish
 from worldsim.worlds.catalogue import LoadOptions, open_world
 from worldsim.worlds.neural import NeuralWorld
 
@@ -39,7 +40,8 @@ BACKENDS = [
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def loaded(request, checkpoint_folder):
-    return open_world(str(checkpoint_folder), LoadOptions(threads=1, backend=request.param))
+    with open_world(str(checkpoint_folder), LoadOptions(threads=1, backend=request.param)) as world:
+        yield world
 
 
 def frames(loaded, actions, speculate="off", each=lambda session: None):
@@ -60,6 +62,15 @@ def test_pictures_are_those_of_plain_torch(loaded, checkpoint_folder, some_actio
     for action in some_actions[:4]:
         (state, frame), (other, made) = plain.advance(state, action), loaded.world.advance(other, action)
         assert np.abs(frame.pixels.astype(int) - made.pixels).max() <= 2
+
+
+def test_levels_that_were_not_built_in_are_refused(loaded):
+    """They would be ignored: the passes of an accelerated network are one call."""
+    network = loaded.world._networks.network
+    if isinstance(network, adapter.Accelerated):
+        rollout, prepared, context, latent = loaded.world.ready(loaded.entry.spawn("a"))
+        with pytest.raises(ConfigError, match="was built for noise levels"):
+            finish(network.sampling(latent, (1.0,), prepared, context))
 
 
 def test_drafted_equals_plain(loaded, some_actions):
@@ -197,7 +208,7 @@ def in_company(played_plain):
             return run
 
         calls = {name: call(name, module) for name, (module, _) in modules.items()}
-        network = adapter.Accelerated(world.generator, packing, calls, BRANCHES)
+        network = adapter.Accelerated(world.generator, packing, calls, world.steps, BRANCHES)
         networks = Networks(world.codec, world.generator, network, network.decode, "in company", BRANCHES)
         return networks, NeuralWorld(world.scene, networks, world.steps, 0.1)
 

@@ -66,7 +66,10 @@ class SourceConfig:
         """The subclass that a mapping's `engine` names. Raises ConfigError."""
         if "engine" not in mapping:
             raise ConfigError(f"{where}.engine is missing, known: {', '.join(SOURCES.names())}")
-        return SOURCES.get(mapping["engine"], f"{where}.engine")
+        engine = mapping["engine"]
+        if not isinstance(engine, str):
+            raise ConfigError(f"{where}.engine must be text, got {shown(engine)}")
+        return SOURCES.get(engine, f"{where}.engine")
 
     @property
     def place(self) -> Place | None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from worldsim.diffusion.sampler import step_levels
 from worldsim.diffusion.schedule import CONTEXT_LEVEL
+from worldsim.errors import ConfigError, shown
 from worldsim.inference.network import Networks, decode
 from worldsim.model.codec import Codec
 from worldsim.model.condition import Condition, Embedded
@@ -83,10 +84,11 @@ class Accelerated:
     happens once a start, in other shapes."""
 
     def __init__(
-        self, generator: Generator, packing: Packing, calls: Mapping[str, Call], branches: int = 1
+        self, generator: Generator, packing: Packing, calls: Mapping[str, Call], steps: int, branches: int = 1
     ) -> None:  # fmt: skip
-        """calls: what the modules of `parts` compute for so many branches, tensors in, tensors out, by name."""
+        """calls: what the modules of `parts` compute for as many steps and branches, tensors in and out, by name."""
         self._generator, self._packing, self._calls, self._branches = generator, packing, calls, branches
+        self._levels = step_levels(steps)
         self.config = generator.config
 
     def prepare(self, condition: Condition, level: Tensor) -> Packed:
@@ -96,7 +98,12 @@ class Accelerated:
     def sampling(
         self, noise: Tensor, levels: tuple[float, ...], prepared: Packed, context: Context
     ) -> Stepwise[Tensor]:
-        """All passes in one call, at the levels that were built in, then the only pause."""
+        """All passes in one call, then the only pause. Raises ConfigError for other levels than were built in."""
+        if levels != self._levels:
+            raise ConfigError(
+                f"this network was built for noise levels {shown(self._levels)}, got {shown(levels)}; "
+                "build it for so many steps, or play with --backend eager"
+            )
         made = self._calls["sample"](self._full(noise), self._full(prepared.tensor), *context.frames)[0][: len(noise)]
         yield
         return made

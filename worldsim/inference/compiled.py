@@ -25,7 +25,7 @@ def build(codec: Codec, generator: Generator, steps: int) -> Networks:
         except Exception as error:  # no compiler, an unknown processor: inductor has many ways to fail
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ConfigError(f"torch.compile does not work here ({reason}); play with --backend eager") from None
-    network = Accelerated(generator, packing, made)
+    network = Accelerated(generator, packing, made, steps)
     return Networks(codec, generator, network, network.decode, "compile")
 
 

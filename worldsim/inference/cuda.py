@@ -48,7 +48,7 @@ def build(codec: Codec, generator: Generator, steps: int, graphs: bool = True) -
 def _graphs(codec: Codec, generator: Generator, steps: int, name: str, branches: int) -> Networks:
     packing, modules = parts(codec, generator, steps, branches)
     calls: dict[str, Call] = {part: _captured(module, example) for part, (module, example) in modules.items()}
-    network = Accelerated(generator, packing, calls, branches)
+    network = Accelerated(generator, packing, calls, steps, branches)
     several = f" of {branches}" if branches > 1 else ""
     return Networks(codec, generator, network, network.decode, f"{name} graphs{several}", branches)
 

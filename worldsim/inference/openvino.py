@@ -68,7 +68,7 @@ def build(codec: Codec, generator: Generator, steps: int, threads: int) -> Netwo
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"OpenVINO does not work here ({reason}); play with --backend eager") from None
     _forget_oldest(folder)
-    network = Accelerated(generator, packing, calls)
+    network = Accelerated(generator, packing, calls, steps)
     name = f"openvino {version('openvino')}"
     return Networks(codec, generator, network, network.decode, name)
 

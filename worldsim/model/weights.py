@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from worldsim.checkpoint import CODEC, GENERATOR, YAML, Checkpoint, CheckpointInfo, SpawnEntry, write_files
-from worldsim.config import from_mapping
-from worldsim.errors import CheckpointError, ConfigError
+from worldsim.config import from_mapping, shown_path
+from worldsim.errors import CheckpointError, ConfigError, shown
 from worldsim.model.codec import PATCH, Codec, CodecConfig
 from worldsim.model.generator import Generator, GeneratorConfig, Shape, View
 from worldsim.scene import Scene
@@ -50,7 +50,9 @@ def load_networks(checkpoint: Checkpoint) -> tuple[Codec, Generator]:
     """Build both networks and load their weights, as float32 in eval mode. Raises CheckpointError."""
     path, info = checkpoint.path, checkpoint.info
     if GENERATOR not in info.files:
-        raise CheckpointError(f"{path} has no generator yet; run `worldsim train forcing {info.scene.name}`")
+        raise CheckpointError(
+            f"{shown_path(path)} has no generator yet; run `worldsim train forcing {info.scene.name[:40]}`"
+        )
     try:
         codec_config = from_mapping(CodecConfig, info.codec, f"{path / YAML}: codec")
         config = from_mapping(GeneratorConfig, info.generator, f"{path / YAML}: generator")
@@ -80,19 +82,20 @@ def shape_of(scene: Scene, channels: int) -> Shape:
 
 def fill(network: Any, path: Path) -> None:
     """Load a safetensors file into a network; every tensor must be there and fit. Raises CheckpointError."""
+    where = shown_path(path)
     try:
         tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} cannot be read as safetensors: {error}") from None
+    except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{where} cannot be read as safetensors: {str(error)[:100]}") from None
     own = network.state_dict()
     for name, value in own.items():
         if name not in tensors:
-            raise CheckpointError(f"{path}: tensor {name} is missing")
+            raise CheckpointError(f"{where}: tensor {name} is missing")
         if tensors[name].shape != value.shape:
             raise CheckpointError(
-                f"{path}: {name} must have shape {tuple(value.shape)}, got {tuple(tensors[name].shape)}"
+                f"{where}: {name} must have shape {tuple(value.shape)}, got {shown(tuple(tensors[name].shape))}"
             )
     unknown = sorted(set(tensors) - set(own))
     if unknown:
-        raise CheckpointError(f"{path}: tensor {unknown[0]} is unknown")
+        raise CheckpointError(f"{where}: tensor {unknown[0][:60]} is unknown")
     network.load_state_dict({k: v.float() for k, v in tensors.items()})
