@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import worldsim
 
 ROOT = Path(worldsim.__file__).parent
@@ -143,3 +145,11 @@ def test_no_test_imports_conftest():
     """Pytest imports it under a name of its own: a second import would run it again, with another cache folder."""
     importing = re.compile(r"^\s*(from|import) (tests\.)?conftest\b", re.MULTILINE)
     assert not [p.name for p in Path(__file__).parent.glob("*.py") if importing.search(p.read_text())]
+
+
+def test_ruff_checks_every_module():
+    """Excluding the folder `data` beside the package must not exclude `worldsim/data`."""
+    ruff = pytest.importorskip("ruff").find_ruff_bin()
+    listed = subprocess.run([ruff, "check", "--show-files", str(ROOT)], capture_output=True, text=True, check=True)
+    checked = {Path(line).resolve() for line in listed.stdout.splitlines()}
+    assert {path.resolve() for path in sources().values()} <= checked

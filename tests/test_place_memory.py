@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from worldsim.camera import Camera
+from worldsim.errors import ConfigError
 from worldsim.model.place_memory import PlaceConfig, PlaceMemory
 
 EXTENT = (-4.0, -4.0, 0.0, 4.0, 4.0, 3.2)
@@ -90,3 +91,9 @@ def test_the_guard_sees_a_picture_that_is_not_what_should_be_there():
         assert within.holds(latent, 3, float(distance(latent, expected[:1])[0])) == fits
     assert not within.holds(true[:1], 3, float("nan"))
     assert within.holds(true[1:2], 3, None)  # where nothing was expected
+
+
+def test_a_memory_of_too_many_cells_is_one_sentence():
+    """Rather than gigabytes."""
+    with pytest.raises(ConfigError, match="make place.cell_m and place.fine_m larger, or the place smaller"):
+        PlaceMemory(PlaceConfig(cell_m=0.02), Camera(), (0, 0, 0, 200, 200, 3), 1.6, 6, 10, 8, 4)

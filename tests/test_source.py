@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from worldsim.camera import Look, Pose
+from worldsim.errors import SceneError
 from worldsim.source.rooms.dynamics import Dynamics
 from worldsim.source.rooms.random_player import RandomPlayer
 from worldsim.world import Frame, Spawn
@@ -119,3 +122,34 @@ def test_collecting_makes_episodes_once(scene, tmp_path):
     assert train.frames.shape == (30, 96, 160, 3) and held_out.frames.shape[0] == 20
     assert train.seed != held_out.seed
     assert train.actions.shape == (30, 5) and train.poses.shape == (30, 4)
+
+
+def test_the_random_player_turns_by_degrees_whatever_the_quantum(scene):
+    """A finer mouse takes more quanta for the same turn; without a mouse it does not turn at all."""
+    turned = {}
+    for quantum_deg in (0.25, 0.1):
+        controls = tuple(
+            replace(c, quantum_deg=quantum_deg, limit_deg=15.0) if c.is_mouse else c for c in scene.controls
+        )
+        other = replace(scene, controls=controls)
+        dynamics = Dynamics(other)
+        player = RandomPlayer(other, dynamics, 1)
+        pose = player.start_pose()
+        begin = pose.look.yaw_deg
+        yaw = []
+        for _ in range(40):
+            pose = dynamics.advance(pose, player.act(at(pose)))
+            yaw.append(pose.look.yaw_deg - begin)
+        turned[quantum_deg] = np.array(yaw)
+    assert np.abs(turned[0.25]).max() > 4 and np.abs(turned[0.25] - turned[0.1]).max() < 1.0
+    keys = replace(scene, controls=tuple(c for c in scene.controls if not c.is_mouse))
+    player = RandomPlayer(keys, Dynamics(keys), 1)
+    assert len(player.act(at(player.start_pose())).values) == 3
+
+
+def test_a_scene_without_room_for_the_player_is_one_sentence(scene):
+    motion = replace(scene.source.motion, radius_m=2.0)
+    rooms = tuple(replace(r, rect=(r.rect[0], r.rect[1], r.rect[0] + 2.0, r.rect[1] + 2.0)) for r in scene.source.rooms)
+    narrow = replace(scene, source=replace(scene.source, motion=motion, rooms=rooms))
+    with pytest.raises(SceneError, match="has no room for the player"):
+        RandomPlayer(narrow, Dynamics(narrow), 0).start_pose()

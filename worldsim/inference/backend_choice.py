@@ -18,7 +18,7 @@ import torch
 
 from worldsim.diffusion.sampler import step_levels
 from worldsim.diffusion.schedule import CONTEXT_LEVEL
-from worldsim.errors import ConfigError
+from worldsim.errors import ConfigError, shown
 from worldsim.inference import compiled, cuda, openvino
 from worldsim.inference.network import Networks, eager
 from worldsim.model.codec import Codec
@@ -67,7 +67,7 @@ def choose(
     torch.compile is never chosen by itself: its first start takes most of a minute. Raises ConfigError.
     """
     if backend not in BACKENDS:
-        raise ConfigError(f"--backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+        raise ConfigError(f"--backend must be one of {', '.join(BACKENDS)}, got {shown(backend)}")
     if device == "cuda":
         if backend not in ("auto", "eager"):
             raise ConfigError(f"--backend {backend} runs on the CPU only; with --device cuda give auto or eager")

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from worldsim.checkpoint import CHECKPOINTS, CODEC, GENERATOR, Checkpoint, open_checkpoint
 from worldsim.config import from_mapping, to_mapping
-from worldsim.errors import CheckpointError, ConfigError
+from worldsim.errors import CheckpointError, ConfigError, shown
 from worldsim.model.codec import Codec, CodecConfig
 from worldsim.model.generator import Generator, GeneratorConfig
 from worldsim.model.place_memory import PlaceConfig
@@ -82,11 +82,11 @@ def changed_config(config: GeneratorConfig, changes: tuple[str, ...]) -> Generat
     for change in changes:
         key, sign, value = change.partition("=")
         if not sign:
-            raise ConfigError(f"--set wants KEY=VALUE, got {change!r}")
+            raise ConfigError(f"--set wants KEY=VALUE, got {shown(change)}")
         try:
             fields[key] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise ConfigError(f"--set {key}: {value!r} is not YAML") from None
+            raise ConfigError(f"--set {key[:40]}: {shown(value)} is not YAML") from None
     return from_mapping(GeneratorConfig, fields, "--set:")
 
 
