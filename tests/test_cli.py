@@ -151,7 +151,7 @@ def test_scenes_and_checkpoints_are_listed():
         (["play", "{small}", "--headless", "--replay", "{nonsense}"], "not a worldsim trace"),
         (["replay", "{nonsense}", "--verify"], "not a worldsim trace"),
         (["replay", "/missing.jsonl"], "cannot be read as a trace"),
-        (["scenes", "--check", "{scene}"], "camera.fov_deg must lie in (0, 180), got 900"),
+        (["scenes", "--check", "{scene}"], "camera.fov_deg must lie in [1, 179], got 900"),
         (["scenes", "--check", "{nonsense}"], "must be a mapping"),
         (["train", "forcing", "nix"], "no scene is called 'nix'"),
         (["train", "dance", "gallery"], "invalid choice: 'dance'"),
