@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 from worldsim.action import Control
-from worldsim.app.bindings import BINDINGS, bindings_for, card_rows, hint_line, markdown_table
+from worldsim.app.bindings import BINDINGS, bindings_for, card_rows, hints, markdown_table
 from worldsim.app.commands import COMMANDS, RELEASED
 from worldsim.registry import OVERLAYS
 
@@ -47,4 +47,4 @@ def test_a_scenes_own_keys_are_shown_first_and_are_its_own(scene, arcade):
 
 def test_the_hint_names_the_keys_of_the_table():
     for binding in BINDINGS:
-        assert (f"{binding.label} {binding.hint}" in hint_line(None)) == bool(binding.hint)
+        assert (f"{binding.label} {binding.hint}" in hints(None)) == bool(binding.hint)

@@ -81,9 +81,9 @@ def card_rows(scene: Scene | None) -> list[tuple[str, str]]:
     return (scene_rows(scene) if scene else []) + program
 
 
-def hint_line(scene: Scene | None) -> str:
-    """The keys to know first, in one line."""
-    return "   ".join(f"{b.label} {b.hint}" for b in bindings_for(scene) if b.hint)
+def hints(scene: Scene | None) -> list[str]:
+    """The keys to know first, each with what it does in a word or two."""
+    return [f"{b.label} {b.hint}" for b in bindings_for(scene) if b.hint]
 
 
 def markdown_table(scene: Scene) -> str:

@@ -10,7 +10,7 @@ from worldsim.app.hud import ACCENT, FAINT, TEXT
 from worldsim.app.overlays.base import Overlay, Size
 from worldsim.app.telemetry import Status
 
-_TEXT = "loading the network; the first start also finds out how it runs fastest here"
+_TEXT = "loading; the first start also finds out what runs fastest here"
 
 
 class LoadingCard(Overlay):

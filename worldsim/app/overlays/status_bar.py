@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pygame
 
-from worldsim.app.bindings import hint_line
+from worldsim.app.bindings import hints
 from worldsim.app.hud import ACCENT, FAINT, RECORD
 from worldsim.app.overlays.base import Overlay, Size
 from worldsim.app.telemetry import Status
@@ -64,8 +64,12 @@ class StatusBar(Overlay):
         for text, colour in marks:
             if text:
                 x = hud.text(surface, hud.small, text, x + gap, y, colour, width - x - gap - _EDGE)
-        text = status.note or hint_line(status.scene)
-        hud.text(surface, hud.small, text, x + gap, y, FAINT, width - x - gap - _EDGE)
+        if status.note:
+            hud.text(surface, hud.small, status.note, x + gap, y, FAINT, width - x - gap - _EDGE)
+            return
+        for hint in hints(status.scene):
+            if x + gap + hud.width(hud.small, hint) <= width - _EDGE:
+                x = hud.text(surface, hud.small, hint, x + gap, y, FAINT)
 
 
 def _percentiles(values: Iterable[float]) -> tuple[float, float]:
