@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from conftest import ROOT
+from support import ROOT
 
 from worldsim.action import Control
 from worldsim.app.bindings import BINDINGS, bindings_for, card_rows, hints, markdown_table

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from support import ROOT
 
 from worldsim.engine.process import EngineProcess
 from worldsim.engine.protocol import (
