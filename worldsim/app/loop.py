@@ -18,19 +18,8 @@ from worldsim.app.settings import WindowSettings
 from worldsim.app.telemetry import Pacer, Status, Summary
 from worldsim.app.window import Window
 from worldsim.camera import Look
+from worldsim.engine import protocol
 from worldsim.engine.process import EngineProcess
-from worldsim.engine.protocol import (
-    Advance,
-    Dropped,
-    EngineSettings,
-    Event,
-    Failed,
-    FrameShown,
-    Note,
-    Peek,
-    Ready,
-    Recording,
-)
 from worldsim.errors import WorldsimError
 from worldsim.scene import parse_scene
 
@@ -43,7 +32,7 @@ _TURN_DEG = 0.25  # a turn that is worth a picture of its own
 class Desktop:
     """One window and one engine process. Its public fields are what `commands` work on."""
 
-    def __init__(self, engine_settings: EngineSettings, settings: WindowSettings, begun: float) -> None:
+    def __init__(self, engine_settings: protocol.EngineSettings, settings: WindowSettings, begun: float) -> None:
         """Opens the window, then starts the engine behind it. Raises DisplayError.
 
         begun: time.perf_counter() when the program began, from which start-up times are counted.
@@ -163,23 +152,23 @@ class Desktop:
 
     # Engine
 
-    def _take(self, message: Event) -> None:
-        if isinstance(message, FrameShown):
+    def _take(self, message: protocol.Event) -> None:
+        if isinstance(message, protocol.FrameShown):
             self._take_frame(message)
-        elif isinstance(message, Ready):
+        elif isinstance(message, protocol.Ready):
             self._enter(message)
-        elif isinstance(message, Dropped):
+        elif isinstance(message, protocol.Dropped):
             self.latency.drop(message.id)
             self._settle(message.id)
-        elif isinstance(message, Recording):
+        elif isinstance(message, protocol.Recording):
             self.record_since = time.perf_counter() if message.path else None
             self.screen.note(message.text)
-        elif isinstance(message, Note):
+        elif isinstance(message, protocol.Note):
             self.screen.note(message.text)
-        elif isinstance(message, Failed):
+        elif isinstance(message, protocol.Failed):
             self._fatal, self.running = message.text, False
 
-    def _enter(self, message: Ready) -> None:
+    def _enter(self, message: protocol.Ready) -> None:
         """Another world is shown, of the same scene or of another."""
         scene, before = parse_scene(message.scene, "the engine's scene"), self.status.scene
         self._epoch = message.epoch
@@ -198,7 +187,7 @@ class Desktop:
             self.record_since = time.perf_counter()
         pygame.display.set_caption(f"worldsim - {scene.title}")
 
-    def _take_frame(self, message: FrameShown) -> None:
+    def _take_frame(self, message: protocol.FrameShown) -> None:
         now, pixels, status = time.perf_counter(), self.engine.take(message), self.status
         if message.id is not None:
             self.latency.answer(message.id)
@@ -209,7 +198,8 @@ class Desktop:
         look = None if message.look is None else Look(*message.look)
         self.screen.take_frame(pixels, look, message.tick)
         status.tick, self._earliest, self._replaying = message.tick, message.earliest, message.replaying
-        self._take_drafts(message)
+        self.played.draft |= {**(message.draft or {}), "accepted": message.accepted, "missed": message.missed}
+        status.take_drafts(self.played.draft)
         if message.tick_ms is not None:  # made for an action: no reset, rewind or replayed frame
             self._take_tick(message, message.tick_ms, now)
         if self._pending is None:  # the world knows best where one looks: an episode may have begun afresh
@@ -218,7 +208,7 @@ class Desktop:
             self._draw()
             self.running = False
 
-    def _take_tick(self, message: FrameShown, tick_ms: float, now: float) -> None:
+    def _take_tick(self, message: protocol.FrameShown, tick_ms: float, now: float) -> None:
         """Count a tick. message.action is the action that was used, which `hands.input` may be told here."""
         status = self.status
         self.played.ticks += 1
@@ -231,14 +221,6 @@ class Desktop:
         status.add_reward(message.reward, message.ended)
         if message.ended:
             self.screen.note("the episode has ended; the next tick begins another")
-
-    def _take_drafts(self, message: FrameShown) -> None:
-        status = self.status
-        self.played.draft |= message.draft or {}
-        self.played.draft |= {"accepted": message.accepted, "missed": message.missed}
-        status.accepted, status.missed = message.accepted, message.missed
-        if message.draft is not None:
-            status.hit_ms, status.plain_ms = message.draft["hit_ms"], message.draft["plain_ms"]
 
     def _settle(self, id: int) -> None:
         """The engine has done with an action, used or not."""
@@ -255,7 +237,7 @@ class Desktop:
         period_s = 1 / self.hands.scene.tick_hz
         if self.rewind_to is not None:
             self.rewind_to = max(self._earliest, self.rewind_to - _REWIND_TICKS)
-            self.engine.send(Peek(self.rewind_to))
+            self.engine.send(protocol.Peek(self.rewind_to))
             self.pacer.put_off(now, period_s)
         elif self.paused:
             self.pacer.put_off(now, period_s)
@@ -282,7 +264,9 @@ class Desktop:
         self._pending = self._next_id = self._next_id + 1
         self.latency.send(self._pending)
         self._sent_at = time.perf_counter()
-        self.engine.send(Advance(action.values, self._pending, self._epoch, 1 / scene.tick_hz, self.engine.seen))
+        self.engine.send(
+            protocol.Advance(action.values, self._pending, self._epoch, 1 / scene.tick_hz, self.engine.seen)
+        )
 
     def _offer_faster(self) -> None:
         """Say once that a machine is too slow, and what is faster."""

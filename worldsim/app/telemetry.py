@@ -7,6 +7,7 @@ monotonic clock. So any front end can use it, and a test needs no window.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -163,6 +164,11 @@ class Status:
         if self.scene is not None and scene != self.scene:
             self.reward = None
         self.checkpoint, self.scene = checkpoint, scene
+
+    def take_drafts(self, figures: Mapping[str, Any]) -> None:
+        """What is known of drafts by now; what is not told stays as it was."""
+        self.accepted, self.missed = figures["accepted"], figures["missed"]
+        self.hit_ms, self.plain_ms = figures.get("hit_ms", self.hit_ms), figures.get("plain_ms", self.plain_ms)
 
     def add_reward(self, reward: float | None, ended: bool) -> None:
         """Of one tick. The tick after an episode's end begins a new sum."""
