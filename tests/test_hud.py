@@ -1,11 +1,21 @@
-"""The timeline shows what was spent, where it belongs."""
+"""Overlays: each draws what it should, within the room it is given, and leaves the picture alone."""
 
 from __future__ import annotations
 
+import numpy as np
 import pygame
 import pytest
 
-from worldsim.app.hud import PARTS, Hud, Status
+from worldsim.app.hud import ACCENT, BACKGROUND, Hud
+from worldsim.app.overlays.base import Press
+from worldsim.app.overlays.key_card import KeyCard
+from worldsim.app.overlays.loading_card import LoadingCard
+from worldsim.app.overlays.status_bar import StatusBar
+from worldsim.app.overlays.timeline import PARTS, Timeline
+from worldsim.app.telemetry import Status
+from worldsim.registry import OVERLAYS
+
+SIZES = [(160, 160), (480, 320), (960, 622), (1920, 1080)]
 
 
 @pytest.fixture
@@ -14,26 +24,105 @@ def hud() -> Hud:
     return Hud()
 
 
+@pytest.fixture
+def status(scene) -> Status:
+    long = "a note that is far longer than any window is wide, " * 5
+    status = Status(checkpoint="a/folder/with-a-rather-long-name-of-a-checkpoint", scene=scene, tick=123456)
+    status.mode, status.note, status.recording_s, status.reward = "REWIND to 123456", long, 3725.0, -12.5
+    status.tick_ms.extend([12.0] * 50)
+    return status
+
+
 def colours(surface: pygame.Surface) -> set[tuple[int, ...]]:
     """Of the bars: left of them lies the legend's row, below."""
     width, height = surface.get_size()
     return {tuple(surface.get_at((x, y)))[:3] for x in range(width - 14, width - 10) for y in range(4, height - 22)}
 
 
-def test_each_part_of_a_tick_has_its_bar(hud):
-    status = Status()
+def timeline(hud: Hud, status: Status, size=(600, 96)) -> pygame.Surface:
+    return Timeline(hud).draw(size, status)
+
+
+def test_each_part_of_a_tick_has_its_bar(hud, status):
     for _ in range(3):
         status.timings.append({"denoise": 20.0, "draft": 10.0})
-    found = colours(hud.timeline(status, 50.0, 600))
+    found = colours(timeline(hud, status))
     assert PARTS["denoise"] in found and PARTS["draft"] in found and PARTS["commit"] not in found
 
 
-def test_a_tick_far_over_its_time_stays_in_the_box(hud):
-    status = Status()
+def test_a_tick_far_over_its_time_stays_in_the_box(hud, status):
     status.timings.append({"commit": 1e4, "draw": 1e4})
-    surface = hud.timeline(status, 50.0, 300)
+    surface = timeline(hud, status, (300, 80))
     assert surface.get_width() <= 300 and PARTS["commit"] in colours(surface)
 
 
-def test_nothing_spent_is_an_empty_timeline(hud):
-    assert not colours(hud.timeline(Status(), 50.0, 600)) & set(PARTS.values())
+def test_nothing_spent_is_an_empty_timeline(hud, status):
+    assert not colours(timeline(hud, status)) & set(PARTS.values())
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", OVERLAYS.names())
+def test_an_overlay_stays_within_its_room(hud, status, name, size):
+    overlay = OVERLAYS.get(name)(hud)
+    strip = overlay.strip(size)
+    room = (size[0], strip) if strip else (size[0], size[1] - 46)
+    drawn = overlay.draw(room, status).get_size()
+    x, y = overlay.place(drawn, room)
+    assert x >= 0 and x + drawn[0] <= room[0] and y >= 0 and y + drawn[1] <= room[1]
+
+
+@pytest.mark.parametrize("size", SIZES[1:])
+def test_strips_leave_most_of_the_window_to_the_picture(hud, size):
+    assert sum(o.strip(size) for o in (StatusBar(hud), Timeline(hud))) < size[1] / 2
+
+
+def spans(surface: pygame.Surface, top: int, bottom: int) -> list[tuple[int, int]]:
+    """Columns of a row of text that hold ink, as runs parted by at least 4 empty columns."""
+    pixels = pygame.surfarray.array3d(surface)[:, top:bottom].astype(int)
+    ink = np.flatnonzero((np.abs(pixels - np.array(BACKGROUND)).sum(-1) > 40).any(1))
+    runs = np.split(ink, np.flatnonzero(np.diff(ink) > 4) + 1) if ink.size else []
+    return [(int(run[0]), int(run[-1])) for run in runs]
+
+
+@pytest.mark.parametrize("size", SIZES[1:])
+def test_the_bars_texts_keep_apart_and_end_before_the_edge(hud, status, size, monkeypatch):
+    """Where each line of text is drawn: none begins before the one to its left has ended."""
+    drawn: list[tuple[int, int, int]] = []
+    plain = Hud.text
+
+    def text(self, surface, font, words, x, y, *rest):
+        end = plain(self, surface, font, words, x, y, *rest)
+        drawn.append((y, x, end))
+        return end
+
+    monkeypatch.setattr(Hud, "text", text)
+    surface = StatusBar(hud).draw((size[0], 46), status)
+    for line in {y for y, _, _ in drawn}:
+        parts = sorted((x, end) for y, x, end in drawn if y == line and end > x)
+        assert all(end <= x for (_, end), (x, _) in zip(parts, parts[1:], strict=False))
+        assert parts[-1][1] <= size[0]
+    assert spans(surface, 5, 22)[-1][1] < size[0] - 2 and spans(surface, 25, 44)[-1][1] < size[0] - 2
+
+
+@pytest.mark.parametrize("size", SIZES[1:])
+def test_the_key_card_cuts_no_word_and_closes_at_any_key(hud, status, size, monkeypatch):
+    cut: list[str] = []
+    plain = Hud.shortened
+
+    def shortened(self, font, text, room):
+        out = plain(self, font, text, room)
+        if out != text:
+            cut.append(text)
+        return out
+
+    monkeypatch.setattr(Hud, "shortened", shortened)
+    card = KeyCard(hud)
+    surface = card.draw((size[0], size[1] - 46), status)
+    assert not cut and ACCENT in {tuple(surface.get_at((x, y)))[:3] for x in range(16, 60) for y in range(16, 30)}
+    assert card.press(pygame.K_z) is Press.CLOSE and card.dims and card.takes_keys
+
+
+def test_the_loading_card_gives_way_to_the_scene(hud, status):
+    loading = LoadingCard(hud)
+    assert loading.wanted(Status()) and not loading.wanted(status)
+    assert not StatusBar(hud).wanted(Status()) and StatusBar(hud).wanted(status)

@@ -68,21 +68,73 @@ def test_a_turned_frame_is_what_a_turned_camera_sees():
 
 _EARLY = """
 from pathlib import Path
-from worldsim.app.hud import Status
 from worldsim.app.screen import Screen
+from worldsim.app.telemetry import Status
 from worldsim.app.window import Window
 from worldsim.camera import Look
 from worldsim.scene import load_scene
 
 screen = Screen(Window((320, 240), "test"), Status(checkpoint="test"), Path("."))
-screen.scene = load_scene("gallery")
+screen.enter("test", load_scene("gallery"))
 screen.draw(Look(10.0, 0.0))
 """
 
+_OTHER_SCENE = """
+import json
+from dataclasses import replace
+from pathlib import Path
+import numpy as np
+from worldsim.app.screen import Screen
+from worldsim.app.telemetry import Status
+from worldsim.app.window import Window
+from worldsim.camera import Look
+from worldsim.scene import FrameSize, SourceConfig, load_scene
+
+gallery = load_scene("gallery")
+flat = replace(gallery, frame=FrameSize(64, 64), camera=None, source=SourceConfig("none"))
+screen = Screen(Window((400, 240), "test"), Status(), Path("."))
+screen.toggle("bar")
+
+def shown(look):
+    screen.draw(look)
+    return screen._renderer.read()
+
+screen.enter("gallery", gallery)
+screen.take_frame(np.full((96, 160, 3), 200, np.uint8), Look(0.0, 0.0), 0)
+wide = shown(Look())
+screen.enter("flat", flat)
+between = shown(Look())
+picture = np.zeros((64, 64, 3), np.uint8)
+picture[:, :32] = 250
+screen.take_frame(picture, None, 1)
+square, turned = shown(Look()), shown(Look(20.0, 5.0))
+print(json.dumps({
+    "wide": [int((wide[120] > 150).all(-1).sum()), int((wide[:, 200] > 150).all(-1).sum())],
+    "between": int(between.max()),
+    "square": [int((square[120] > 150).all(-1).sum()), int((square[:, 100] > 150).all(-1).sum())],
+    "same": bool((square == turned).all()),
+}))
+"""
+
+
+def run(script: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "SDL_VIDEODRIVER": "offscreen"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_scene_of_another_size_and_without_a_camera_fits_and_is_not_warped():
+    found = json.loads(run(_OTHER_SCENE).splitlines()[-1])
+    assert found["wide"] == [400, 240]
+    assert found["between"] < 30, "the picture of the scene before is not stretched to the new one's size"
+    assert abs(found["square"][0] - 120) <= 4 and found["square"][1] == 240
+    assert found["same"], "without a camera there is no look to turn"
+
 
 def test_a_look_may_turn_before_the_first_frame_has_come():
-    done = subprocess.run(
-        [sys.executable, "-c", _EARLY], capture_output=True, text=True,
-        env={**os.environ, "SDL_VIDEODRIVER": "offscreen"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    run(_EARLY)

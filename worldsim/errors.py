@@ -35,6 +35,10 @@ class SpawnError(WorldsimError):
     """A start picture is neither a spawn's name nor a readable image."""
 
 
+class MessageError(WorldsimError):
+    """What came over the pipe between window and engine is no message of theirs."""
+
+
 class DataError(WorldsimError):
     """Collected episodes or cached latents are missing or damaged."""
 

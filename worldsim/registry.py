@@ -89,6 +89,18 @@ METRICS = Registry(
 )
 """Parts of the evaluation, in the order of a report: `worldsim evaluate --only PART` -> an evaluate.suite.Metric."""
 
+OVERLAYS = Registry(
+    "overlay",
+    {
+        "bar": "worldsim.app.overlays.status_bar:StatusBar",
+        "timeline": "worldsim.app.overlays.timeline:Timeline",
+        "keys": "worldsim.app.overlays.key_card:KeyCard",
+        "loading": "worldsim.app.overlays.loading_card:LoadingCard",
+    },
+)
+"""What the window shows beside and over the picture, bottom to top: a name that a key toggles -> an
+app.overlays.base.Overlay."""
+
 _loaded = False
 
 

@@ -99,6 +99,13 @@ class Renderer:
         """Take a picture of before, to fill what the newest one does not show."""
         self._earlier = self._uploaded(self._earlier, pixels)
 
+    def forget_frames(self) -> None:
+        """Show no picture until the next one is uploaded: it is of another scene."""
+        for texture in (self._frame, self._earlier):
+            if texture is not None:
+                texture.release()
+        self._frame = self._earlier = None
+
     def _uploaded(self, texture: moderngl.Texture | None, pixels: np.ndarray) -> moderngl.Texture:
         size = pixels.shape[1], pixels.shape[0]
         if texture is None or texture.size != size:
@@ -119,6 +126,11 @@ class Renderer:
             texture = self._overlays[name] = self._gl.texture(surface.get_size(), 4)
             texture.filter = moderngl.LINEAR, moderngl.LINEAR
         texture.write(pygame.image.tobytes(surface, "RGBA"), alignment=1)
+
+    def overlay_size(self, name: str) -> tuple[int, int]:
+        """Width and height of an uploaded overlay."""
+        width, height = self._overlays[name].size
+        return width, height
 
     def begin(self, size: tuple[int, int]) -> None:
         """Clear a window of `size` pixels."""

@@ -154,9 +154,10 @@ def _replay(args: argparse.Namespace) -> int:
 
 
 def _window(args: argparse.Namespace, entry: WorldEntry) -> int:
-    from worldsim.app.loop import Desktop, WindowSettings
+    from worldsim.app.loop import Desktop
+    from worldsim.app.settings import WindowSettings
     from worldsim.checkpoint import checkpoint_names
-    from worldsim.engine.server import EngineSettings
+    from worldsim.engine.protocol import EngineSettings
     from worldsim.play.headless import percentiles
     from worldsim.play.trace import read_trace
 
@@ -185,9 +186,9 @@ def _window(args: argparse.Namespace, entry: WorldEntry) -> int:
         "first_frame_s": round(played.first_frame_s, 3), "draft": played.draft,
         "tick_ms": percentiles([t / 1e3 for t in played.tick_ms]),
         "window_ms": percentiles([t / 1e3 for t in played.window_ms]),
-        "input_to_display_ms": percentiles([t / 1e3 for t in played.latency_ms]),
-        "input_to_frame_ms": percentiles([t / 1e3 for t in played.frame_ms]),
-        "turn_to_display_ms": percentiles([t / 1e3 for t in played.turn_ms]),
+        "input_to_display_ms": percentiles([t / 1e3 for t in played.latency.all_ms]),
+        "input_to_frame_ms": percentiles([t / 1e3 for t in played.latency.frame_ms]),
+        "turn_to_display_ms": percentiles([t / 1e3 for t in played.latency.turn_ms]),
     }  # fmt: skip
     text = f"{played.ticks} ticks, {played.late} late"
     report(args, result, text + (f"; trace: {args.record}" if args.record else ""))

@@ -1,333 +1,347 @@
 """The engine: a session in a process of its own, spoken to over a pipe and shared memory.
 
-So importing torch, a slow tick or a crash never freezes the window. Messages are JSON objects; frames lie in a ring of
-shared memory. The engine answers each message in order and uses the time between two of them for the session's slack.
+So importing torch, a slow tick or a crash never freezes the window. The engine answers each message in order and uses
+the time between two of them for the session's slack.
 """
 
 from __future__ import annotations
 
-import json
-import threading
 import time
 import traceback
-from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
+from worldsim.config import to_mapping
+from worldsim.engine import protocol
+from worldsim.engine.protocol import (
+    Advance,
+    Dropped,
+    EngineSettings,
+    Event,
+    Failed,
+    FrameShown,
+    Message,
+    Note,
+    Peek,
+    Quit,
+    Ready,
+    Record,
+    Recording,
+    Reset,
+    Rewind,
+    Seen,
+    StartReplay,
+    Swap,
+)
 from worldsim.errors import WorldsimError
 
-SLOTS = 4
-SLOT_BYTES = 1024 * 1024 * 3
+if TYPE_CHECKING:
+    from worldsim.play.replay import Replay
+    from worldsim.play.session import Session, TickResult
+    from worldsim.world import Frame
+    from worldsim.worlds.catalogue import LoadedWorld
+
+T = TypeVar("T")
+
+_FIGURES_S = 0.5  # between two reckonings of medians over thousands of ticks
+_CLOSE_EVERY = 100  # ticks between two looks for worlds that cannot be gone back to any more
 
 
-@dataclass(frozen=True)
-class EngineSettings:
-    """What the session is to be. replay: a trace to play instead of taking actions."""
-
-    checkpoint: str
-    seed: int = 0
-    spawn: str | None = None
-    steps: int | None = None
-    speculate: str = "auto"
-    threads: int | None = None
-    backend: str = "auto"
-    device: str = "cpu"
-    record: str | None = None
-    replay: str | None = None
-    anchor: str = "frame"
-
-
-class EngineProcess:
-    """The window's end. Never blocks: `send` hands over, `receive` returns what has come."""
-
-    def __init__(self, settings: EngineSettings) -> None:
-        context = get_context("spawn")
-        self._memory = SharedMemory(create=True, size=SLOTS * SLOT_BYTES)
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_main, args=(theirs, self._memory.name, asdict(settings)), name="worldsim-engine", daemon=True
-        )
-        self._process.start()
-        theirs.close()
-        self._closed = False
-
-    def send(self, do: str, **data: Any) -> None:
-        """Hand over one message. A dead engine is reported by `receive`."""
-        try:
-            self._pipe.send_bytes(json.dumps({"do": do, **data}).encode())
-        except OSError:
-            self._closed = True
-
-    def receive(self) -> list[dict[str, Any]]:
-        """All messages that have come. One of kind `died` if the process is gone."""
-        messages = []
-        try:
-            while not self._closed and self._pipe.poll():
-                messages.append(json.loads(self._pipe.recv_bytes()))
-        except (EOFError, OSError):
-            self._closed = True
-        if self._closed and not any(m["say"] == "fatal" for m in messages):
-            messages.append({"say": "died", "text": "the engine process ended; what was recorded is kept"})
-        return messages
-
-    def wait(self, seconds: float) -> None:
-        """Sleep until a message has come, at most so long."""
-        if self._closed:
-            time.sleep(seconds)
-            return
-        try:
-            self._pipe.poll(max(0.0, seconds))
-        except OSError:
-            self._closed = True
-
-    def pixels(self, message: dict[str, Any]) -> np.ndarray:
-        """The picture of a `frame` message, uint8 (H, W, 3), valid until SLOTS - 1 further frames have come."""
-        height, width = message["size"]
-        start = message["slot"] * SLOT_BYTES
-        return np.ndarray((height, width, 3), np.uint8, self._memory.buf, start)
-
-    def close(self) -> None:
-        """End the process, giving it time to keep its recording."""
-        self.send("quit")
-        self._process.join(timeout=5)
-        if self._process.is_alive():
-            self._process.terminate()
-            self._process.join(timeout=2)
-        self._memory.close()
-        self._memory.unlink()
-
-
-def _main(pipe: Connection, memory_name: str, settings: dict[str, Any]) -> None:
-    """The engine process."""
+def serve(pipe: Connection, memory_name: str, settings: EngineSettings) -> None:
+    """The engine process, from its start to its end."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the window decides when to end
     memory = SharedMemory(name=memory_name)
     try:
-        _Engine(pipe, memory, EngineSettings(**settings)).run()
+        engine = Engine(pipe, memory, settings)
+        try:
+            engine.run()
+        finally:
+            engine.close()
     except WorldsimError as error:
-        _say(pipe, "fatal", text=str(error))
+        pipe.send_bytes(protocol.encode(Failed(str(error))))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the window is gone
     except Exception:
-        _say(pipe, "fatal", text="the engine failed: " + traceback.format_exc(limit=4).strip())
+        text = "the engine failed: " + traceback.format_exc(limit=4).strip()
+        pipe.send_bytes(protocol.encode(Failed(text)))
         raise
     finally:
         memory.close()
 
 
-def _say(pipe: Connection, say: str, **data: Any) -> None:
-    pipe.send_bytes(json.dumps({"say": say, **data}).encode())
-
-
-class _Engine:
-    """Owns the session; answers messages until told to quit."""
+class Engine:
+    """Owns the session and the worlds it plays; answers messages until told to quit."""
 
     def __init__(self, pipe: Connection, memory: SharedMemory, settings: EngineSettings) -> None:
+        """Opens the first world. Raises WorldsimError if it cannot."""
+        from worldsim.engine.frame_ring import FrameRing
+        from worldsim.engine.world_loader import WorldLoader
         from worldsim.play.session import Session, SessionSettings
         from worldsim.worlds.catalogue import LoadOptions, find_world
 
-        self._pipe, self._memory, self._settings = pipe, memory, settings
-        self._slot = 0
-        self._due = 0.0
-        self._ready: list[Any] = []  # filled by the loading thread: a world to swap to, or an error
-        self._loading: str | None = None
-        self._replay: Any = None
+        self._pipe = pipe
+        self._ring = FrameRing(memory, self._say)
+        self._loader = WorldLoader(settings)
+        self._epoch = 0
+        self._told: LoadedWorld | None = None  # the world that the window knows of
+        self._due = self._figured_at = 0.0
+        self._ticks = 0
+        self._replay: Replay | None = None
         self._prelude = 0
         entry = find_world(settings.checkpoint)
         spawn = entry.spawn(settings.spawn)
         options = LoadOptions(settings.steps, settings.threads, settings.backend, settings.device, beside_window=True)
         wanted = SessionSettings(settings.speculate, seed=settings.seed, anchor=settings.anchor)
-        self._session = Session(entry.load(options), spawn, wanted)
+        self._open = [entry.load(options)]
+        self._session = Session(self._open[0], spawn, wanted)
         if settings.record:
             self._session.record(Path(settings.record))
         if settings.replay:
-            self._start_replay(Path(settings.replay))
+            self._start_replay(settings.replay)
 
     def run(self) -> None:
-        self._tell_scene()
-        self._show(self._session.frame, None)
+        """Answer until the window wants no more."""
+        self._show(self._playing.frame)
         running = True
         while running:
             self._apply_loaded()
             ahead = self._fast_forward()
-            if self._pipe.poll(0.0 if ahead else 0.05):
-                running = self._answer(json.loads(self._pipe.recv_bytes()))
+            self._tell_failure()
+            if not self._pipe.poll(0.0 if ahead else 0.05):
+                continue
+            data = self._pipe.recv_bytes()
+            message = self._try(lambda data=data: protocol.decode(data))  # type: ignore[misc]
+            running = not isinstance(message, Quit)
+            if running and message is not None:
+                self._answer(message)
+
+    def close(self) -> None:
+        """Keep what was recorded, and close every world."""
         self._session.close()
-
-    def _answer(self, message: dict[str, Any]) -> bool:
-        do, session = message["do"], self._session
-        if do == "quit":
-            return False
-        if self._replay is not None and do != "advance":
-            self._end_replay("replay stopped")  # what was meant for the replay must not change the session behind it
-        elif do == "advance":
-            self._advance(message)
-        elif do == "rewind":
-            here = session.loaded
-            self._show(session.rewind(message["tick"]), None)
-            if session.loaded is not here:
-                self._tell_scene()
-        elif do == "peek":
-            self._show(session.peek(message["tick"]), None)
-        elif do == "reset":
-            self._show(session.reset(), None)
-        elif do == "record":
-            self._record(message.get("path"))
-        elif do == "replay":
-            self._try(lambda: self._start_replay(Path(message["path"])))
-        elif do == "swap":
-            self._load(message["checkpoint"])
-        return True
-
-    def _advance(self, message: dict[str, Any]) -> None:
-        arrived = time.monotonic()
         if self._replay is not None:
-            self._step_replay(message["id"])
+            self._replay.close()
+        for loaded in self._open:
+            loaded.close()
+
+    @property
+    def _playing(self) -> Session:
+        """The session whose frames are shown."""
+        return self._session if self._replay is None else self._replay.session
+
+    def _answer(self, message: Message) -> None:
+        if isinstance(message, Seen):
+            self._ring.take_seen(message.serial)
+        elif isinstance(message, Advance):
+            self._advance(message)
+        elif self._replay is not None:
+            self._end_replay("replay stopped")  # what was meant for the replay must not change the session behind it
+        else:
+            self._obey(message)
+
+    def _obey(self, message: Message) -> None:
+        """What a person asks for beside acting."""
+        session = self._session
+        if isinstance(message, Rewind):
+            self._show(session.rewind(message.tick))
+            self._close_unused()
+        elif isinstance(message, Peek):
+            self._show(session.peek(message.tick))
+        elif isinstance(message, Reset):
+            self._show(session.reset())
+            self._close_unused()
+        elif isinstance(message, Record):
+            self._record(message.path)
+        elif isinstance(message, StartReplay):
+            self._try(lambda: self._start_replay(message.path))
+            self._show(self._playing.frame)
+        elif isinstance(message, Swap) and self._loader.begin(message.checkpoint, session.origin):
+            self._say(Note(f"loading {message.checkpoint}"))
+
+    # Ticks
+
+    def _advance(self, message: Advance) -> None:
+        arrived = time.monotonic()
+        self._ring.take_seen(message.seen)
+        if message.epoch != self._epoch:  # made for a scene that is no longer shown
+            self._say(Dropped(message.id))
             return
-        result = self._session.advance(self._session.scene.action_space.check(message["action"], "action"))
-        self._show(result.frame, result, id=message["id"])
+        if self._replay is not None:
+            self._step_replay(self._replay, message.id)
+            return
+        space = self._session.scene.action_space
+        action = self._try(lambda: space.check(list(message.action), "the window's action"))
+        if action is None:
+            self._say(Dropped(message.id))
+            return
+        result = self._session.advance(action)
+        self._show(result.frame, message.id, result, action.values)
         if result.reanchored:
-            self._show(self._session.frame, None)
+            self._show(self._session.frame)
             begun = "its own last picture" if self._session.frame is result.frame else "the nearest start"
-            _say(self._pipe, "note", text=f"the dream had strayed; begun afresh from {begun}")
-        self._due = arrived + message["period_s"]
+            self._say(Note(f"the dream had strayed; begun afresh from {begun}"))
+        self._due = arrived + message.period_s
         self._session.slack(self._left)
+        self._ticks += 1
+        if self._ticks % _CLOSE_EVERY == 0:
+            self._close_unused()
 
     def _left(self) -> float:
         """Seconds until the next action is due; none once it has come."""
         return 0.0 if self._pipe.poll() else self._due - time.monotonic()
 
-    def _show(self, frame: Any, result: Any, id: int | None = None) -> None:
-        """Put a frame into shared memory and tell the window."""
-        pixels, session = frame.pixels, self._session
-        self._slot = (self._slot + 1) % SLOTS
-        start = self._slot * SLOT_BYTES
-        np.ndarray(pixels.shape, np.uint8, self._memory.buf, start)[:] = pixels
-        _say(
-            self._pipe, "frame", slot=self._slot, size=list(pixels.shape[:2]), tick=frame.tick,
-            look=None if frame.look is None else [frame.look.yaw_deg, frame.look.pitch_deg], id=id,
-            tick_ms=None if result is None else result.seconds * 1e3,
-            drafted=bool(result and result.drafted), earliest=session.earliest_tick,
-            draft=session.drafts.figures(),
-            replaying=self._replay is not None, spent=session.timings.take() if result is not None else {},
+    # What the window is told
+
+    def _say(self, message: Event) -> None:
+        self._pipe.send_bytes(protocol.encode(message))
+
+    def _show(
+        self, frame: Frame, id: int | None = None, result: TickResult | None = None,
+        action: tuple[int, ...] | None = None,
+    ) -> None:  # fmt: skip
+        """Show a frame of the session that plays. id: of the action it answers. result, action: of its tick."""
+        self._tell_scene()
+        session = self._playing
+        look = frame.look
+        self._ring.show(
+            frame.pixels,
+            FrameShown(
+                serial=0, slot=0, size=(frame.pixels.shape[0], frame.pixels.shape[1]), tick=frame.tick,
+                epoch=self._epoch, earliest=session.earliest_tick, id=id, action=action,
+                look=None if look is None else (look.yaw_deg, look.pitch_deg),
+                tick_ms=None if result is None else result.seconds * 1e3,
+                drafted=result is not None and result.drafted,
+                reward=frame.reward, ended=frame.terminated or frame.truncated,
+                replaying=self._replay is not None, accepted=session.drafts.accepted, missed=session.drafts.missed,
+                spent=session.timings.take() if result is not None else {}, draft=self._figures(),
+            ),
         )  # fmt: skip
+
+    def _figures(self) -> dict[str, Any] | None:
+        """All figures on drafts, at most every half second: their medians sort thousands of numbers."""
+        now = time.monotonic()
+        if now - self._figured_at < _FIGURES_S:
+            return None
+        self._figured_at = now
+        return self._playing.drafts.figures()
 
     def _tell_scene(self) -> None:
-        from worldsim.config import to_mapping
-
-        session = self._session
-        _say(
-            self._pipe, "ready", checkpoint=session.loaded.name, scene=to_mapping(session.scene),
-            recording=str(session.recording) if session.recording else None,
+        """Before a frame of another world is shown, say what it is of."""
+        session = self._playing
+        if session.loaded is self._told:
+            return
+        if self._told is None or session.scene != self._told.scene:
+            self._epoch += 1
+            self._ring.forget()
+        self._told = session.loaded
+        recording = self._session.recording
+        self._say(
+            Ready(
+                self._epoch, session.loaded.name, to_mapping(session.scene),
+                str(recording) if recording else None, self._replay is not None,
+            )
         )  # fmt: skip
+
+    def _tell_failure(self) -> None:
+        """A recording that has ended by itself, on a full disk for one, is not shown as going on."""
+        failure = self._session.take_failure()
+        if failure is not None:
+            self._say(Recording(None, failure))
+
+    # Recording and replay
 
     def _record(self, path: str | None) -> None:
         if path is None:
             done = self._session.stop_recording()
-            text = f"recorded {done[1]} ticks to {done[0]}" if done else "nothing was being recorded"
-            _say(self._pipe, "recording", path=None, text=text)
+            if done is not None or self._session.recording is None:
+                text = f"recorded {done[1]} ticks to {done[0]}" if done else "nothing was being recorded"
+                self._say(Recording(None, text))
             return
         self._try(lambda: self._session.record(Path(path)))
         if self._session.recording:
-            _say(self._pipe, "recording", path=path, text=f"recording to {path}")
+            self._say(Recording(path, f"recording to {path}"))
 
-    def _start_replay(self, path: Path) -> None:
+    def _start_replay(self, path: str) -> None:
+        """Raises WorldsimError if the trace cannot be replayed."""
         from worldsim.play.replay import Replay
         from worldsim.play.trace import read_trace
 
-        self._session.stop_recording()
-        trace = read_trace(path)
+        if self._session.recording:
+            self._record(None)
+        trace = read_trace(Path(path))
         try:
-            self._replay, self._prelude = Replay(trace, path), trace.header.prelude
+            self._replay, self._prelude = Replay(trace, Path(path)), trace.header.prelude
         except WorldsimError:
             self._session.loaded.numerics.use_threads()
             raise
-        _say(self._pipe, "note", text=f"replaying {path}")
-        self._show(self._replay.session.frame, None)
+        self._say(Note(f"replaying {path}"))
 
     def _fast_forward(self) -> bool:
         """One tick of what came before a recording was begun. Returns False once there is none."""
         if self._replay is None or self._replay.ticks >= self._prelude:
             return False
-        self._step_replay(None)
+        self._step_replay(self._replay, None)
         return self._replay is not None
 
-    def _step_replay(self, id: int | None) -> None:
-        if id is not None and self._replay.ticks < self._prelude:
-            self._show(self._replay.session.frame, None, id)  # its time has not come: still running ahead
+    def _step_replay(self, replay: Replay, id: int | None) -> None:
+        if id is not None and replay.ticks < self._prelude:
+            self._show(replay.session.frame, id)  # its time has not come: still running ahead
             return
         try:
-            frame = self._replay.step()
+            frame = replay.step()
         except WorldsimError as error:
             self._end_replay(str(error), id)
             return
         if frame is not None:
-            self._show(frame, None, id)
+            self._show(frame, id)
             return
-        replay = self._replay
         same = replay.first_difference is None
         text = "every frame identical" if same else f"the first frame that differs is {replay.first_difference}"
         if replay.incomparable:
             text += f" (not comparable bit for bit: {replay.incomparable})"
-        _say(self._pipe, "replayed", ticks=replay.ticks, identical=same)
+        self._say(protocol.Replayed(replay.ticks, same))
         self._end_replay(f"replayed {replay.ticks} ticks, {text}", id)
 
     def _end_replay(self, text: str, id: int | None = None) -> None:
         """Back to the session, and to its numerics."""
-
+        if self._replay is not None:
+            self._replay.close()
         self._replay = None
         self._session.loaded.numerics.use_threads()
-        _say(self._pipe, "note", text=text)
-        self._show(self._session.frame, None, id)
+        self._say(Note(text))
+        self._show(self._session.frame, id)
 
-    def _load(self, name: str) -> None:
-        """Begin to load a checkpoint in the background; play goes on."""
-        if self._loading is not None:
-            return
-        self._loading = name
-        _say(self._pipe, "note", text=f"loading {name}")
-
-        origin, settings = self._session.origin, self._settings
-        numerics = origin.loaded.numerics  # as the world that plays: measuring now would measure beside it
-        playing = bool(numerics.torch) and settings.device == "cpu"
-        backend = numerics.backend_kind if playing else settings.backend
-        threads = numerics.threads if playing else settings.threads
-
-        def work() -> None:
-            from worldsim.play.spawn_notes import spawn_after_swap
-            from worldsim.worlds.catalogue import LoadOptions, find_world
-
-            try:
-                entry = find_world(name)
-                spawn = spawn_after_swap(entry, origin.loaded.entry, origin.spawn)
-                options = LoadOptions(None, threads, backend, settings.device, beside_window=True)
-                self._ready.append((entry.load(options), spawn))
-            except Exception as error:  # whatever is wrong with it, the session goes on
-                self._ready.append(error)
-
-        threading.Thread(target=work, daemon=True).start()
+    # Worlds
 
     def _apply_loaded(self) -> None:
-        if not self._ready or self._replay is not None:
+        if self._replay is not None:
             return
-        loaded, self._loading = self._ready.pop(), None
-        if isinstance(loaded, Exception):
-            _say(self._pipe, "note", text=f"not swapped: {loaded}")
-            return
-        frame = self._session.swap(*loaded)
-        self._tell_scene()
-        self._show(frame, None)
+        found = self._loader.take()
+        if isinstance(found, Exception):
+            self._say(Note(f"not swapped: {found}"))
+        elif found is not None:
+            self._open.append(found[0])
+            self._try(lambda: self._session.swap(*found), "not swapped: ")
+            self._show(self._session.frame)
+            self._close_unused()
 
-    def _try(self, work: Any) -> Any:
+    def _close_unused(self) -> None:
+        """Close the worlds that neither play nor can be gone back to."""
+        if len(self._open) > 1:
+            used = {id(loaded) for loaded in self._session.worlds}
+            for loaded in self._open:
+                if id(loaded) not in used:
+                    loaded.close()
+            self._open = [loaded for loaded in self._open if id(loaded) in used]
+
+    def _try(self, work: Callable[[], T], before: str = "") -> T | None:
         """Run something that may fail on bad input; say why and go on if it does."""
         try:
             return work()
         except WorldsimError as error:
-            _say(self._pipe, "note", text=str(error))
+            self._say(Note(before + str(error)))
             return None

@@ -71,6 +71,11 @@ class History:
         self._past[-1] = past
 
     @property
+    def origins(self) -> list[Origin]:
+        """Of every tick that is kept."""
+        return [past.origin for past in self._past]
+
+    @property
     def earliest_tick(self) -> int:
         return self._past[0].tick
 

@@ -72,6 +72,11 @@ class Session:
         return self.origin.loaded
 
     @property
+    def worlds(self) -> list[LoadedWorld]:
+        """The world that plays and those of past ticks that can be gone back to. All others may be closed."""
+        return list({id(o.loaded): o.loaded for o in (self.origin, *self._history.origins)}.values())
+
+    @property
     def scene(self) -> Scene:
         return self.loaded.scene
 
