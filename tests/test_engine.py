@@ -53,6 +53,21 @@ def test_an_engine_makes_the_frames_of_a_session_in_process(wire, loaded, checkp
         assert np.array_equal(wire.engine.pixels(message), session.advance(action).frame.pixels)
 
 
+def test_a_frame_says_which_action_it_used_near_what_a_hand_wanted(checkpoint_folder, scene):
+    """At rest the draft of no motion is as good as one of less than the tolerance."""
+    wire = Wire(EngineSettings(str(checkpoint_folder), threads=1, backend="eager", tolerance_deg=1.0))
+    wire.until(lambda m: m["say"] == "frame")
+    used = []
+    for number in range(-12, 0):
+        wire.advance(scene.action_space.idle)
+        wire.engine.send("advance", action=[0, 0, 0, 2, 0], wanted_deg=[0.6, 0.0], id=number, period_s=0.05)
+        message = wire.until(lambda m, id=number: m["say"] == "frame" and m["id"] == id)
+        used.append(message["action"])
+        assert message["drafted"] or used[-1] == [0, 0, 0, 2, 0]
+    wire.engine.close()
+    assert [0, 0, 0, 0, 0] in used
+
+
 def test_a_replay_comes_to_its_end_and_play_goes_on(wire, some_actions, tmp_path):
     wire.advance(some_actions[0])
     wire.engine.send("record", path=str(tmp_path / "a.jsonl"))

@@ -23,6 +23,7 @@ from worldsim.app.window import Window
 from worldsim.camera import Look
 from worldsim.engine.server import EngineProcess, EngineSettings
 from worldsim.errors import WorldsimError
+from worldsim.play.hand import PREFIX, HandRecording, read_hand
 from worldsim.scene import Scene, parse_scene
 
 _LATE_WINDOW = 100  # ticks over which lateness is judged
@@ -84,6 +85,9 @@ class Desktop:
         self._scene: Scene | None = None
         self._input: Input | None = None
         self._script: Iterator[Action] | None = None
+        self._hand: HandRecording | None = None  # moves the mouse, if nobody does
+        self._hand_since = 0.0
+        self._asked: Action | None = None  # of the input, that the engine is working on
         self._newest_look = self._drawn_look = Look()
         self._pending: int | None = None  # id of the action the engine is working on
         self._stamps: dict[int, float] = {}
@@ -113,6 +117,7 @@ class Desktop:
                     self._handle(event)
                 for message in self._engine.receive():
                     self._take(message)
+                self._play_hand()
                 self._tick()
                 self._busy_s += time.perf_counter() - begun
                 self._draw_if_due()
@@ -152,6 +157,14 @@ class Desktop:
             self._window.capture(False)
         if self._input and self._input.handle(event):
             self._touched()
+
+    def _play_hand(self) -> None:
+        """Move the mouse as a recorded hand has by now."""
+        if self._hand is not None and self._input is not None:
+            dx, dy = self._hand.until((time.perf_counter() - self._hand_since) * 1e3)
+            if dx or dy:
+                self._input.move(dx, dy)
+                self._turned()
 
     def _touched(self) -> None:
         """Remember when the first input came that no action has taken yet."""
@@ -269,14 +282,19 @@ class Desktop:
         self._screen.scene = self._scene
         self._status.checkpoint = message["checkpoint"]
         if self._input is None or before is None or before.controls != self._scene.controls:  # held keys stay held
+            self._asked = None
             self._input = Input(self._scene.action_space, self._settings.sensitivity_deg, self._settings.invert_y)
         self._due = time.perf_counter()
         if message["recording"] and self._record_since is None:
             self._record_since = time.perf_counter()
-        if self._settings.actions and self._script is None:
+        actions = self._settings.actions
+        if actions and actions.startswith(PREFIX):
+            if self._hand is None:
+                self._hand, self._hand_since = HandRecording(read_hand(Path(actions.removeprefix(PREFIX)))), self._due
+        elif actions and self._script is None:
             from worldsim.play.action_sources import action_source
 
-            self._script = action_source(self._settings.actions, self._scene, self._engine_settings.seed)
+            self._script = action_source(actions, self._scene, self._engine_settings.seed)
         pygame.display.set_caption(f"worldsim - {self._scene.title}")
 
     def _take_frame(self, message: dict[str, Any]) -> None:
@@ -291,9 +309,11 @@ class Desktop:
         status.accepted, status.missed = draft["accepted"], draft["missed"]
         status.hit_ms, status.plain_ms = draft["hit_ms"], draft["plain_ms"]
         stamp = self._stamps.pop(message["id"], None)
-        if message["tick_ms"] is None:  # not made for an action: a reset, a rewind, a replayed frame
-            self._newest_look = look
-        else:
+        self._newest_look = look
+        if message["tick_ms"] is not None:  # made for an action: no reset, no rewind, no replayed frame
+            if self._asked is not None and self._input is not None:
+                self._input.settle(self._asked, Action(tuple(message["action"])))
+            self._asked = None
             self.played.ticks += 1
             status.frame_times.append(now)
             status.tick_ms.append(message["tick_ms"])
@@ -332,9 +352,10 @@ class Desktop:
     def _send_action(self) -> None:
         if self._input is None or self._scene is None or self._pending is not None:
             return
-        action = self._input.sample()
+        wanted_deg = self._input.pending_deg() if self._screen.reproject else None
+        action = self._asked = self._input.sample()
         if self._script:
-            action = next(self._script)
+            action, self._asked, wanted_deg = next(self._script), None, None
             self._touched_by(action)
         space = self._scene.action_space
         if self._scene.camera is not None:
@@ -345,7 +366,10 @@ class Desktop:
         if self._input_time is not None:  # only what a hand did has a latency
             self._stamps[self._pending] = self._input_time
         self._input_time, self._sent_at = None, time.perf_counter()
-        self._engine.send("advance", action=list(action.values), id=self._pending, period_s=1 / self._scene.tick_hz)
+        self._engine.send(
+            "advance", action=list(action.values), wanted_deg=wanted_deg, id=self._pending,
+            period_s=1 / self._scene.tick_hz,
+        )  # fmt: skip
 
     def _touched_by(self, action: Action) -> None:
         """Scripted hands have a latency too: the mouse, if they moved it, else the keys."""
@@ -373,15 +397,20 @@ class Desktop:
             self._draw()
 
     def _looking(self) -> bool:
-        """True if the look has moved beyond what was drawn: since the last action, or by it, if the engine takes its
-        time over the frame."""
-        if self._input is None or self._rewind_to is not None:
+        """True if the look has moved beyond what was drawn, unless a frame may answer it at once."""
+        if self._input is None or self._rewind_to is not None or not self._screen.reproject:
             return False
         patience = max(_AT_ONCE_S, self._draw_s)  # no longer a wait than drawing twice would be
-        asked = self._pending is not None and time.perf_counter() - self._sent_at > patience
-        if asked and self._screen.reproject and self._newest_look != self._drawn_look:
-            return True
-        return any(abs(d) >= 0.25 for d in self._input.pending_deg())
+        if self._pending is not None and time.perf_counter() - self._sent_at <= patience:
+            return False
+        look, drawn = self._look_now(), self._drawn_look
+        return abs(look.yaw_deg - drawn.yaw_deg) >= 0.25 or abs(look.pitch_deg - drawn.pitch_deg) >= 0.25
+
+    def _look_now(self) -> Look:
+        """Where the hand looks: mouse motion that no tick has used shows at once."""
+        if self._scene is None or self._scene.camera is None or self._input is None:
+            return self._newest_look
+        return self._scene.camera.turn(self._newest_look, *self._input.pending_deg())
 
     def _draw(self) -> None:
         status = self._status
@@ -390,13 +419,7 @@ class Desktop:
             f"REWIND to {self._rewind_to}" if self._rewind_to is not None
             else "REPLAY" if self._replaying else "PAUSED" if self._paused else ""
         )  # fmt: skip
-        look = self._newest_look
-        if self._rewind_to is not None:
-            look = self._screen.shown_look
-        elif (
-            self._scene is not None and self._scene.camera is not None and self._input is not None
-        ):  # unsent mouse motion shows at once
-            look = self._scene.camera.turn(look, *self._input.pending_deg())
+        look = self._look_now() if self._rewind_to is None else self._screen.shown_look
         begun = time.perf_counter()
         drawn_at, self._drawn_look = self._screen.draw(look), look
         self._draw_s = drawn_at - begun

@@ -40,6 +40,7 @@ class EngineSettings:
     record: str | None = None
     replay: str | None = None
     anchor: str = "frame"
+    tolerance_deg: float = 0.0
 
 
 class EngineProcess:
@@ -142,7 +143,9 @@ class _Engine:
         entry = find_world(settings.checkpoint)
         spawn = entry.spawn(settings.spawn)
         options = LoadOptions(settings.steps, settings.threads, settings.backend, settings.device, beside_window=True)
-        wanted = SessionSettings(settings.speculate, seed=settings.seed, anchor=settings.anchor)
+        wanted = SessionSettings(
+            settings.speculate, seed=settings.seed, anchor=settings.anchor, tolerance_deg=settings.tolerance_deg
+        )
         self._session = Session(entry.load(options), spawn, wanted)
         if settings.record:
             self._session.record(Path(settings.record))
@@ -190,7 +193,9 @@ class _Engine:
         if self._replay is not None:
             self._step_replay(message["id"])
             return
-        result = self._session.advance(self._session.scene.action_space.check(message["action"], "action"))
+        action = self._session.scene.action_space.check(message["action"], "action")
+        wanted = message.get("wanted_deg")
+        result = self._session.advance(action, None if wanted is None else (float(wanted[0]), float(wanted[1])))
         self._show(result.frame, result, id=message["id"])
         if result.reanchored:
             self._show(self._session.frame, None)
@@ -213,6 +218,7 @@ class _Engine:
             self._pipe, "frame", slot=self._slot, size=list(pixels.shape[:2]), tick=frame.tick,
             look=None if frame.look is None else [frame.look.yaw_deg, frame.look.pitch_deg], id=id,
             tick_ms=None if result is None else result.seconds * 1e3,
+            action=None if result is None else list(result.action.values),
             drafted=bool(result and result.drafted), earliest=session.earliest_tick,
             draft=session.drafts.figures(),
             replaying=self._replay is not None, spent=session.timings.take() if result is not None else {},
