@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import tool
+from support import tool
 
 from worldsim.app.input import Input
 from worldsim.errors import TraceError
