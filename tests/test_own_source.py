@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import tool
+from support import tool
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SCENE = str(EXAMPLES / "bounce.yaml")
