@@ -80,8 +80,8 @@ def test_drafted_equals_plain(loaded, some_actions):
         session.slack(lambda: float("inf"))
 
     _, plain = frames(loaded, some_actions)
-    for depth in ("1", "3"):
-        session, drafted = frames(loaded, some_actions, depth, draft)
+    for count in ("1", "3"):
+        session, drafted = frames(loaded, some_actions, count, draft)
         assert [t.digest for t in plain] == [t.digest for t in drafted]
         assert session.drafts.accepted and session.drafts.discarded
 
@@ -92,14 +92,13 @@ class Told:
     def __init__(self, actions, pattern, space):
         self._actions, self._pattern, self._space, self._tick = actions, pattern, space, 0
 
-    def observe(self, action):
+    def observe(self, used, wanted_deg=None):
         self._tick += 1
 
-    def candidates(self, count, drafted=()):
-        ahead = self._tick + len(drafted)
-        if self._pattern[ahead % len(self._pattern)] and ahead < len(self._actions):
-            return [(self._actions[ahead], 1.0)]
-        return [(self._space.make(yaw=17 - ahead % 3, pitch=5), 1.0)]
+    def candidates(self, count):
+        if self._pattern[self._tick % len(self._pattern)]:
+            return [(self._actions[self._tick], 1.0)]
+        return [(self._space.make(yaw=17 - self._tick % 3, pitch=5), 1.0)]
 
 
 @pytest.mark.parametrize("pattern", [(1,), (0,), (1, 0), (1, 1, 0), (0, 0, 1)])
@@ -236,9 +235,9 @@ def test_several_branches_are_drafted_in_one_go_and_one_is_taken(in_company, pla
     session, drafted = frames(several, some_actions, "6", draft)
     assert [t.digest for t in drafted] == [t.digest for t in plain]
     assert max(goes) == BRANCHES and session.drafts.accepted and session.drafts.discarded
-    for depth, longest in (("1", 1), ("2", 2)):  # as many as asked for, no more
+    for count, longest in (("1", 1), ("2", 2)):  # as many as asked for, no more
         goes.clear()
-        assert [t.digest for t in frames(several, some_actions[:20], depth, draft)[1]] == [t.digest for t in plain[:20]]
+        assert [t.digest for t in frames(several, some_actions[:20], count, draft)[1]] == [t.digest for t in plain[:20]]
         assert max(goes) <= longest
 
 

@@ -68,14 +68,14 @@ class Wire:
     def until_kind(self, kind: type) -> Any:
         return self.until(lambda m: isinstance(m, kind))
 
-    def send_advance(self, values: tuple[int, ...], epoch: int | None = None) -> int:
+    def send_advance(self, values: tuple[int, ...], epoch: int | None = None, period_s: float = 0.05, **more) -> int:
         self._id += 1
         epoch = self.epoch if epoch is None else epoch
-        self.engine.send(Advance(values, self._id, epoch, 0.05, self.engine.seen))
+        self.engine.send(Advance(values, self._id, epoch, period_s, self.engine.seen, **more))
         return self._id
 
-    def advance(self, action) -> Any:
-        id = self.send_advance(action.values)
+    def advance(self, action, **more) -> Any:
+        id = self.send_advance(action.values, **more)
         return self.until(lambda m: isinstance(m, FrameShown | Dropped) and m.id == id)
 
 
@@ -112,6 +112,21 @@ def test_an_engine_makes_the_frames_of_a_session_in_process(wire, loaded, checkp
         message = wire.advance(action)
         assert message.action == action.values
         assert np.array_equal(wire.pixels, session.advance(action).frame.pixels)
+
+
+def test_a_frame_says_which_action_it_used_near_what_a_hand_wanted(checkpoint_folder, scene):
+    """At rest the draft of no motion is as good as one of less than the tolerance."""
+    wire = wire_to(str(checkpoint_folder), tolerance_deg=1.0)
+    idle, turned, used = scene.action_space.idle, scene.action_space.make(yaw=2), []
+    for number in range(20):
+        turns = number % 2 == 1
+        asked, wanted_deg = (turned, (0.6, 0.0)) if turns else (idle, (0.0, 0.0))
+        message = wire.advance(asked, wanted_deg=wanted_deg, period_s=5.0)
+        assert message.drafted or message.action == asked.values
+        used += [message.action] if turns else []
+        time.sleep(0.25)  # for a draft
+    wire.engine.close()
+    assert idle.values in used
 
 
 def test_a_replay_comes_to_its_end_and_play_goes_on(wire, some_actions, tmp_path):

@@ -64,6 +64,14 @@ def test_mouse_motion_is_summed_and_screen_down_is_pitch_down(keyboard, scene):
     assert inverted.sample() == scene.action_space.make(pitch=2)
 
 
+def test_motion_that_a_tick_did_not_use_is_pending_again(keyboard, scene):
+    keyboard.move(9, 2)
+    asked = keyboard.sample()
+    keyboard.move(1, 0)
+    keyboard.settle(asked, scene.action_space.make(yaw=7))
+    assert keyboard.pending_deg() == (0.75, -0.5)
+
+
 @pytest.mark.parametrize("size", [(640, 338), (1280, 674), (300, 900), (900, 200), (1, 1)])
 def test_the_picture_fits_the_window_and_keeps_its_aspect(size):
     box = fit(*size, 5 / 3)

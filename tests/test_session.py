@@ -39,10 +39,10 @@ def digests(session: Session, actions) -> list[str]:
     return [session.advance(a).digest for a in actions]
 
 
-@pytest.mark.parametrize("depth", ["1", "3"])
-def test_drafted_equals_plain(make, some_actions, depth):
+@pytest.mark.parametrize("count", ["1", "3"])
+def test_drafted_equals_plain(make, some_actions, count):
     plain = digests(make(), some_actions)
-    session = make(depth)
+    session = make(count)
     drafted = []
     for action in some_actions:
         session.slack(forever)

@@ -89,6 +89,41 @@ class ActionSpace:
             out.append(max(low, min(high, int(values.get(control.name, 0)))))
         return Action(tuple(out))
 
+    @property
+    def mouse(self) -> tuple[int | None, int | None]:
+        """Positions of the controls that the mouse moves, sideways and up or down; None where the scene has none."""
+        kinds = [c.kind for c in self.controls]
+        x, y = (kinds.index(kind) if kind in kinds else None for kind in ("mouse_x", "mouse_y"))
+        return x, y
+
+    def keys(self, action: Action) -> tuple[int, ...]:
+        """The values of all controls but the mouse's, in order."""
+        return tuple(v for v, c in zip(action.values, self.controls, strict=True) if not c.is_mouse)
+
+    def quanta(self, motion_deg: tuple[float, float]) -> tuple[int, int]:
+        """The whole quanta of a motion, yaw and pitch; what is less than one is cut off. 0 without such a control."""
+        yaw, pitch = (
+            0 if i is None else int(part / self.controls[i].quantum_deg)
+            for part, i in zip(motion_deg, self.mouse, strict=True)
+        )
+        return yaw, pitch
+
+    def join(self, keys: tuple[int, ...], motion: tuple[int, int]) -> Action:
+        """An action from what `keys` gives and the quanta of the mouse, yaw and pitch."""
+        rest, of_mouse = iter(keys), dict(zip(self.mouse, motion, strict=True))
+        return Action(tuple(of_mouse[i] if i in of_mouse else next(rest) for i in range(self.size)))
+
+    def motion_deg(self, action: Action) -> tuple[float, float]:
+        """How far the mouse turns the look, yaw and pitch, in degrees; 0 where the scene has no such control."""
+        x, y = (0.0 if i is None else action.values[i] * self.controls[i].quantum_deg for i in self.mouse)
+        return x, y
+
+    def clamp_deg(self, motion_deg: tuple[float, float]) -> tuple[float, float]:
+        """A motion, yaw and pitch in degrees, cut to what one tick can take."""
+        limits = (0.0 if i is None else self.controls[i].bounds[1] * self.controls[i].quantum_deg for i in self.mouse)
+        yaw, pitch = (max(-limit, min(limit, part)) for part, limit in zip(motion_deg, limits, strict=True))
+        return yaw, pitch
+
     def get(self, action: Action, name: str) -> int:
         """The value of one control; 0 if the scene has no such control."""
         index = self.index(name)
@@ -145,5 +180,46 @@ class MouseAccumulator:
         self._pending_deg = max(-bound, min(bound, self._pending_deg))
         return quanta
 
+    def give_back(self, quanta: int) -> None:
+        """Quanta that were taken and then not used are pending again. Negative: more were used than taken."""
+        self._pending_deg += quanta * self._control.quantum_deg
+
     def clear(self) -> None:
         self._pending_deg = 0.0
+
+
+class Mouse:
+    """The mouse of a hand: counts of motion go in, quanta for each tick come out, the rest stays pending."""
+
+    def __init__(self, space: ActionSpace, sensitivity_deg: float, invert_y: bool = False) -> None:
+        """sensitivity_deg: degrees of look for one count. invert_y: moving the mouse towards oneself looks up."""
+        self._positions = space.mouse
+        self._accumulators = {i: MouseAccumulator(space.controls[i]) for i in space.mouse if i is not None}
+        # Counts grow downwards, pitch upwards.
+        self._degrees = sensitivity_deg, sensitivity_deg if invert_y else -sensitivity_deg
+
+    @property
+    def pending_deg(self) -> tuple[float, float]:
+        """Yaw and pitch that no tick has used yet, in degrees."""
+        yaw, pitch = (0.0 if i is None else self._accumulators[i].pending_deg for i in self._positions)
+        return yaw, pitch
+
+    def move(self, dx: float, dy: float) -> None:
+        """Add motion in counts; dx grows to the right, dy downwards."""
+        for i, counts, degrees in zip(self._positions, (dx, dy), self._degrees, strict=True):
+            if i is not None:
+                self._accumulators[i].add(counts * degrees)
+
+    def take(self) -> dict[int, int]:
+        """The quanta of this tick by the position of their control."""
+        return {i: accumulator.take() for i, accumulator in self._accumulators.items()}
+
+    def settle(self, asked: Action, used: Action) -> None:
+        """The tick used other motion than was taken for it: the difference is pending again."""
+        for i, accumulator in self._accumulators.items():
+            accumulator.give_back(asked.values[i] - used.values[i])
+
+    def clear(self) -> None:
+        """Forget pending motion."""
+        for accumulator in self._accumulators.values():
+            accumulator.clear()

@@ -1,18 +1,23 @@
-"""Who acts in the window: a person's keyboard and mouse, or a script that plays instead.
+"""Who acts in the window: a person's keyboard and mouse, a recorded hand that moves the mouse, or a script.
 
-Both are made anew for a scene of other controls, so an action never means what an earlier scene called so.
+All are made anew for a scene of other controls, so an action never means what an earlier scene called so.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from worldsim.action import Action
 from worldsim.app.input import Input
 from worldsim.app.settings import WindowSettings
 from worldsim.errors import WorldsimError
 from worldsim.play.action_sources import action_source
+from worldsim.play.hand import PREFIX, HandRecording, read_hand
 from worldsim.scene import Scene
+
+Degrees = tuple[float, float]  # of yaw and pitch
 
 
 class Hands:
@@ -23,7 +28,15 @@ class Hands:
         self.input = Input(scene.action_space, settings.sensitivity_deg, settings.invert_y)
         self.note: str | None = None
         """What a script could not do here, in one sentence."""
-        self._script = self._begun(settings.actions, seed) if settings.actions else None
+        self._script: Iterator[Action] | None = None
+        self._recording: HandRecording | None = None
+        self._begun = time.perf_counter()
+        self._asked: Action | None = None  # the input's newest sample, which the engine may still be working on
+        kind = settings.actions
+        if kind and kind.startswith(PREFIX):
+            self._recording = HandRecording(read_hand(Path(kind.removeprefix(PREFIX))))
+        elif kind:
+            self._script = self._started(kind, seed)
 
     @property
     def is_scripted(self) -> bool:
@@ -38,12 +51,30 @@ class Hands:
         """Whether an action holds motion of the mouse."""
         return any(v and c.is_mouse for v, c in zip(action.values, self.scene.controls, strict=True))
 
-    def sample(self) -> Action:
-        """The action of this tick."""
-        action = self.input.sample()
-        return action if self._script is None else next(self._script)
+    def play_recording(self) -> bool:
+        """Move the mouse as a recorded hand has by now. Returns whether it moved."""
+        if self._recording is None:
+            return False
+        dx, dy = self._recording.until((time.perf_counter() - self._begun) * 1e3)
+        self.input.move(dx, dy)
+        return bool(dx or dy)
 
-    def _begun(self, kind: str, seed: int) -> Iterator[Action]:
+    def sample(self) -> tuple[Action, Degrees | None]:
+        """The action of this tick, and the motion the hand has really made; None of a script, which is to be exact."""
+        wanted_deg = self.input.pending_deg()
+        action = self.input.sample()
+        if self._script is not None:
+            return next(self._script), None
+        self._asked = action
+        return action, wanted_deg
+
+    def settle(self, used: Action) -> None:
+        """The tick used this action: what it left of the hand's motion is pending again."""
+        if self._asked is not None:
+            self.input.settle(self._asked, used)
+        self._asked = None
+
+    def _started(self, kind: str, seed: int) -> Iterator[Action]:
         """The script from its beginning, or standing still where it cannot be played."""
         try:
             return action_source(kind, self.scene, seed)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pygame
 
-from worldsim.action import Action, ActionSpace, MouseAccumulator
+from worldsim.action import Action, ActionSpace, Mouse
 from worldsim.errors import SceneError
 
 
@@ -18,15 +18,12 @@ class Input:
     def __init__(self, space: ActionSpace, sensitivity_deg: float, invert_y: bool) -> None:
         """sensitivity_deg: degrees of look for one pixel of mouse motion."""
         self._space = space
-        self._sensitivity = sensitivity_deg
-        self._sign_y = 1.0 if invert_y else -1.0  # screen y grows downwards, pitch upwards
         pygame.display.init()  # key names are known only then
         self._codes = {key: _key_code(key) for c in space.controls for key in c.keys}
         self._pressed: dict[int, int] = {}  # key -> when it was pressed, as a running number
         self._tapped: dict[int, int] = {}
         self._count = 0
-        self._mouse = {c.name: MouseAccumulator(c) for c in space.controls if c.is_mouse}
-        self._axis = {c.kind: c.name for c in space.controls if c.is_mouse}
+        self._mouse = Mouse(space, sensitivity_deg, invert_y)
 
     def handle(self, event: pygame.event.Event) -> bool:
         """Take one event. Returns True if it belongs to a control."""
@@ -43,39 +40,37 @@ class Input:
 
     def move(self, dx: float, dy: float) -> None:
         """Add mouse motion in pixels."""
-        for kind, pixels, sign in (("mouse_x", dx, 1.0), ("mouse_y", dy, self._sign_y)):
-            if kind in self._axis:
-                self._mouse[self._axis[kind]].add(pixels * sign * self._sensitivity)
+        self._mouse.move(dx, dy)
 
     def release(self) -> None:
         """Let go of every key and forget pending motion: the window lost the focus or the mouse."""
         self._pressed.clear()
         self._tapped.clear()
-        for mouse in self._mouse.values():
-            mouse.clear()
+        self._mouse.clear()
 
     def pending_deg(self) -> tuple[float, float]:
-        """Look motion (yaw, pitch) that no tick has taken yet, in degrees."""
-        out = []
-        for kind in ("mouse_x", "mouse_y"):
-            name = self._axis.get(kind)
-            out.append(self._mouse[name].pending_deg if name else 0.0)
-        return out[0], out[1]
+        """Look motion (yaw, pitch) that no tick has used yet, in degrees."""
+        return self._mouse.pending_deg
+
+    def settle(self, asked: Action, used: Action) -> None:
+        """The tick used another motion than `asked`, its sample: the difference is pending again."""
+        self._mouse.settle(asked, used)
 
     def sample(self) -> Action:
         """The action of this tick."""
         held = {**self._tapped, **self._pressed}
-        values = {}
-        for control in self._space.controls:
+        taken = self._mouse.take()
+        values = []
+        for position, control in enumerate(self._space.controls):
             if control.is_mouse:
-                values[control.name] = self._mouse[control.name].take()
+                values.append(taken[position])
             elif control.kind == "button":
-                values[control.name] = int(self._codes[control.keys[0]] in held)
+                values.append(int(self._codes[control.keys[0]] in held))
             else:
                 negative, positive = (held.get(self._codes[key], 0) for key in control.keys)
-                values[control.name] = (positive > negative) - (negative > positive)
+                values.append((positive > negative) - (negative > positive))
         self._tapped.clear()
-        return self._space.make(**values)
+        return Action(tuple(values))
 
 
 def _key_code(name: str) -> int:

@@ -9,6 +9,7 @@ import time
 
 import pygame
 
+from worldsim.action import Action
 from worldsim.app.bindings import Binding, bindings_for
 from worldsim.app.commands import COMMANDS, RELEASED
 from worldsim.app.hands import Hands
@@ -76,6 +77,8 @@ class Desktop:
                     self._handle(event)
                 for message in self.engine.receive():
                     self._take(message)
+                if self.hands and self.hands.play_recording():
+                    self._turned()
                 self._tick()
                 self._busy_s += time.perf_counter() - begun
                 if self.latency.waits_for_picture or self.screen.due(self._looking()):
@@ -209,7 +212,9 @@ class Desktop:
             self.running = False
 
     def _take_tick(self, message: protocol.FrameShown, tick_ms: float, now: float) -> None:
-        """Count a tick. message.action is the action that was used, which `hands.input` may be told here."""
+        """Count a tick. message.action is the action that was used: the hand's own, or that of a draft near it."""
+        if self.hands is not None and message.action is not None:
+            self.hands.settle(Action(message.action))
         status = self.status
         self.played.ticks += 1
         status.frame_times.append(now)
@@ -251,7 +256,9 @@ class Desktop:
         """Sample the action of a tick and send it, unless the engine is still at the one before."""
         if self.hands is None or self._pending is not None:
             return
-        scene, action = self.hands.scene, self.hands.sample()
+        scene, (action, wanted_deg) = self.hands.scene, self.hands.sample()
+        if not self.screen.warps:
+            wanted_deg = None  # nothing would show the rest of the motion at once
         if self.hands.is_scripted and action != scene.action_space.idle:  # scripted hands have a latency too
             if self.hands.moves_mouse(action):
                 self._turned()
@@ -264,9 +271,8 @@ class Desktop:
         self._pending = self._next_id = self._next_id + 1
         self.latency.send(self._pending)
         self._sent_at = time.perf_counter()
-        self.engine.send(
-            protocol.Advance(action.values, self._pending, self._epoch, 1 / scene.tick_hz, self.engine.seen)
-        )
+        period_s, seen = 1 / scene.tick_hz, self.engine.seen
+        self.engine.send(protocol.Advance(action.values, self._pending, self._epoch, period_s, seen, wanted_deg))
 
     def _offer_faster(self) -> None:
         """Say once that a machine is too slow, and what is faster."""
@@ -280,27 +286,29 @@ class Desktop:
     # Display
 
     def _looking(self) -> bool:
-        """True if the look has moved beyond what was drawn: since the last action, or by it, if the engine takes its
-        time over the frame."""
+        """True if the look has moved beyond what was drawn, unless a frame may answer it at once."""
         if self.hands is None or self.rewind_to is not None or not self.screen.warps:
             return False
         patience = max(_AT_ONCE_S, self._draw_s)  # no longer a wait than drawing twice would be
-        asked = self._pending is not None and time.perf_counter() - self._sent_at > patience
-        if asked and self._newest_look != self._drawn_look:
-            return True
-        return any(abs(d) >= _TURN_DEG for d in self.hands.input.pending_deg())
+        if self._pending is not None and time.perf_counter() - self._sent_at <= patience:
+            return False
+        look, drawn = self._look_now(), self._drawn_look
+        return abs(look.yaw_deg - drawn.yaw_deg) >= _TURN_DEG or abs(look.pitch_deg - drawn.pitch_deg) >= _TURN_DEG
+
+    def _look_now(self) -> Look:
+        """Where the hand looks: mouse motion that no tick has used shows at once."""
+        if self.hands is None or self.hands.scene.camera is None:
+            return self._newest_look
+        return self.hands.scene.camera.turn(self._newest_look, *self.hands.input.pending_deg())
 
     def _draw(self) -> None:
-        begun, status, look = time.perf_counter(), self.status, self._newest_look
+        begun, status = time.perf_counter(), self.status
         status.recording_s = None if self.record_since is None else begun - self.record_since
         status.mode = (
             f"REWIND to {self.rewind_to}" if self.rewind_to is not None
             else "REPLAY" if self._replaying else "PAUSED" if self.paused else ""
         )  # fmt: skip
-        if self.rewind_to is not None:
-            look = self.screen.shown_look
-        elif self.hands is not None and self.hands.scene.camera is not None:  # unsent mouse motion shows at once
-            look = self.hands.scene.camera.turn(look, *self.hands.input.pending_deg())
+        look = self._look_now() if self.rewind_to is None else self.screen.shown_look
         drawn_at, self._drawn_look = self.screen.draw(look), look
         self._draw_s = drawn_at - begun
         self.played.window_ms.append((self._busy_s + self.screen.submitted_s) * 1e3)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from worldsim.bench.baselines import diamond_frame, uncached_frame
+from worldsim.bench.drafts import TOLERANCE_DEG, draft_figures, hands_of
 from worldsim.errors import ConfigError
 from worldsim.model.sizes import WIDE
 from worldsim.play.action_sources import action_source, bundled_traces, spawn_for
@@ -20,20 +22,28 @@ from worldsim.play.headless import play_headless
 from worldsim.play.session import Session, SessionSettings, TickResult
 from worldsim.runtime import Numerics
 from worldsim.world import Spawn
-from worldsim.worlds.catalogue import LoadedWorld, LoadOptions, WorldEntry
+from worldsim.worlds.catalogue import LoadOptions, WorldEntry
 from worldsim.worlds.neural import NeuralWorld
 
 
 def measure(
-    entry: WorldEntry, options: LoadOptions, ticks: int, seed: int, slow: bool, with_baselines: bool
+    entry: WorldEntry,
+    options: LoadOptions,
+    ticks: int,
+    seed: int,
+    slow: bool,
+    with_baselines: bool,
+    recordings: Sequence[Path] = (),
 ) -> dict[str, Any]:
-    """All figures of a world that networks dream. slow: a tick takes seconds, so measure as little as possible."""
+    """All figures of a world that networks dream. slow: a tick takes seconds, so measure as little as possible.
+    recordings: of hands, for the drafts."""
     device = options.device
     with entry.load(options) as loaded:
         world, numerics = loaded.world, loaded.numerics
         if not isinstance(world, NeuralWorld):
             raise ConfigError(f"{entry.name} is no checkpoint; bench measures what networks dream")
         kind = "human" if bundled_traces(world.scene) else "random"
+        hands = hands_of(recordings, world.scene, seed)
         spawn = entry.spawn(spawn_for(entry, None, kind, seed))
         gflop, params = work_of(world, spawn)
         parts = part_times(world, spawn, device, 1 if slow else 30)
@@ -43,7 +53,8 @@ def measure(
         wide = device == "cuda" and world.generator.config.width >= WIDE
         ceiling = Ceiling(device, torch.bfloat16 if wide else torch.float32, numerics, ticks)
         plain = play_headless(session, actions, ticks, realtime=False, each=ceiling.each)
-        drafts = draft_figures(loaded, spawn, kind, seed, 0 if slow else min(ticks, 400))
+        drafting = Session(loaded, spawn, SessionSettings("auto", seed=seed, tolerance_deg=TOLERANCE_DEG))
+        drafts = draft_figures(drafting, hands, 0 if slow else min(ticks, 400))
         torch.set_num_threads(numerics.threads)  # the copy with as many threads as the networks have
         copied = copy_rate(device)
         numerics.use_threads()
@@ -194,27 +205,6 @@ def baselines(world: NeuralWorld, spawn: Spawn, own_ms: float, repeats: int = 5)
         found[f"{name}_ms"] = round(statistics.median(times) * 1e3 + beside, 1)
         found[f"ratio_vs_{name}"] = round(found[f"{name}_ms"] / own_ms, 1)
     return found
-
-
-def draft_figures(loaded: LoadedWorld, spawn: Spawn, kind: str, seed: int, ticks: int) -> dict[str, Any]:
-    """Drafts of human-like play as they would be made in real time, without waiting for it: each tick has the slack
-    that this machine leaves. Acceptance is the share of all ticks that found their draft, told apart by whether the
-    mouse moved in them."""
-    scene = loaded.scene
-    mouse = [i for i, c in enumerate(scene.controls) if c.is_mouse]
-    session = Session(loaded, spawn, SessionSettings("auto", seed=seed))
-    actions = action_source(kind, scene, seed)
-    found: dict[bool, list[bool]] = {True: [], False: []}
-    spent = 0.0
-    for _ in range(ticks):
-        until = time.perf_counter() + 1 / scene.tick_hz - spent
-        session.slack(lambda until=until: until - time.perf_counter())  # type: ignore[misc]
-        action = next(actions)
-        result = session.advance(action)
-        spent = result.seconds
-        found[any(action.values[i] for i in mouse)].append(result.drafted)
-    moving, still = (round(statistics.mean(found[m]), 3) if found[m] else None for m in (True, False))
-    return {"ticks": ticks, "acceptance_still": still, "acceptance_moving": moving, **session.drafts.figures()}
 
 
 def part_times(world: NeuralWorld, spawn: Spawn, device: str, repeats: int) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from worldsim.cli.arguments import int_in, report
 from worldsim.runtime import BACKENDS
@@ -22,6 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int_in(1, 256))
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs the networks")
     parser.add_argument("--seed", type=int_in(0), default=0)
+    parser.add_argument(
+        "--hand", type=Path, action="append", default=[], metavar="FILE.csv",
+        help="recorded counts of a mouse for the drafts (may be repeated; default: synthetic play)",
+    )  # fmt: skip
     parser.add_argument("--baselines", action="store_true", help="time other ways to make a frame in the same run")
 
 
@@ -40,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         entry = find_world(args.checkpoint)
     options = LoadOptions(args.steps, args.threads, args.backend, args.device)
     slow = args.model == "large" and args.device == "cpu"  # many seconds a tick
-    figures = measure(entry, options, args.ticks, args.seed, slow, args.baselines)
+    figures = measure(entry, options, args.ticks, args.seed, slow, args.baselines, args.hand)
     width, height = figures["frame"]
     tick_ms, floor, drafts = figures["tick_ms"], figures["floor_ms"], figures["draft"]
     text = "\n".join(
@@ -53,8 +58,9 @@ def run(args: argparse.Namespace) -> int:
             f"{figures['gflop_per_second']:.0f} GFLOP a second, "
             f"{figures['share_of_matrix_peak']:.0%} of what a large matrix product reaches here",
             f"at the machine's rates: operations {floor['operations']} ms, memory {floor['memory']} ms",
-            f"drafts of human-like play: found by {_share(drafts['acceptance_still'])} of ticks with a still mouse, "
-            f"{_share(drafts['acceptance_moving'])} of those where it moved; then {drafts['hit_ms']:.2f} ms to a frame",
+            f"drafts of {', '.join(drafts['hands'])}: found by {_share(drafts['found_still'])} of ticks with a still "
+            f"mouse, {_share(drafts['found_moving'])} of those where it moved, at most "
+            f"{drafts['remainder_max_deg'] or 0:.2f} degrees from it; then {drafts['hit_ms']:.2f} ms to a frame",
         ]
     )
     for name in ("diamond_shape", "no_cache"):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from worldsim.cli.arguments import float_in, int_in, report
 from worldsim.errors import ConfigError, DisplayError
 from worldsim.play.action_sources import action_source, bundled_traces, spawn_for
+from worldsim.play.hand import PREFIX
 from worldsim.runtime import BACKENDS
 from worldsim.worlds.catalogue import LoadOptions, WorldEntry
 
@@ -37,7 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--anchor", choices=("frame", "spawn", "off"), default="frame",
         help="what a dream that has strayed begins afresh from: its own last picture, the nearest spawn, nothing",
     )  # fmt: skip
-    parser.add_argument("--actions", metavar="random|idle|human|TRACE", help="who plays, if not you")
+    parser.add_argument(
+        "--actions", metavar="random|idle|human|hand:FILE.csv|TRACE",
+        help="who plays, if not you: human is bundled synthetic play, hand: the recorded counts of a real mouse",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tolerance", type=float_in(0, 5), default=1.0, metavar="DEGREES",
+        help="how far a frame may be from the mouse if it was drafted ahead; the rest is carried (default 1)",
+    )  # fmt: skip
     parser.add_argument("--record", type=Path, metavar="FILE", help="write a trace")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="play a recorded trace")
     parser.add_argument("--video", type=Path, metavar="MP4", help="write a video (headless)")
@@ -45,7 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int_in(1, 256), help="for the networks (default: measured once)")
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs them (default: the fastest)")
     parser.add_argument("--size", type=_size, default=(960, 622), metavar="WIDTHxHEIGHT")
-    parser.add_argument("--sensitivity", type=float_in(0.005, 5), default=0.15, help="degrees of look a pixel of mouse")
+    parser.add_argument(
+        "--sensitivity", type=float_in(0.005, 5), default=0.15, help="degrees of look for one count of the mouse"
+    )
     parser.add_argument("--invert-y", action="store_true")
     parser.add_argument("--no-reprojection", action="store_true", help="the look moves with the frames only (F2)")
     parser.add_argument("--no-card", action="store_true", help="do not show the key card")
@@ -93,6 +103,13 @@ def run(args: argparse.Namespace) -> int:
         return _headless_show(args, entry)
 
 
+def _tolerance_deg(args: argparse.Namespace) -> float:
+    """How far a tick's motion may be from the hand's. Scripts, and drafts of a given number, are to be exact."""
+    by_hand = args.actions.startswith(PREFIX) if args.actions else not args.headless
+    snaps = by_hand and args.speculate == "auto" and not args.no_reprojection
+    return float(args.tolerance) if snaps else 0.0
+
+
 def _headless_show(args: argparse.Namespace, entry: WorldEntry) -> int:
     """What somebody without a screen gets: a video of half a minute of play, and where it lies."""
     if args.video is None and not args.json:
@@ -112,11 +129,13 @@ def _headless(args: argparse.Namespace, entry: WorldEntry) -> int:
     if args.replay is not None:
         return _replay(args)
     scene, kind = entry.scene, args.actions or "random"
-    actions = action_source(kind, scene, args.seed)
+    actions = action_source(kind, scene, args.seed, args.sensitivity, args.invert_y)
     spawn = entry.spawn(spawn_for(entry, args.spawn, kind, args.seed))
     ticks = _DEFAULT_TICKS if args.ticks is None else args.ticks
     with entry.load(LoadOptions(args.steps, args.threads, args.backend, args.device)) as loaded:
-        settings = SessionSettings(args.speculate, seed=args.seed, anchor=args.anchor)
+        settings = SessionSettings(
+            args.speculate, seed=args.seed, anchor=args.anchor, tolerance_deg=_tolerance_deg(args)
+        )
         session = Session(loaded, spawn, settings)
         video = VideoWriter(args.video, scene.frame.width, scene.frame.height, scene.tick_hz) if args.video else None
         if args.record:
@@ -173,6 +192,7 @@ def _window(args: argparse.Namespace, entry: WorldEntry) -> int:
     engine = EngineSettings(
         checkpoint=entry.name, seed=args.seed, spawn=spawn, steps=args.steps, speculate=args.speculate,
         threads=args.threads, backend=args.backend, device=args.device, anchor=args.anchor,
+        tolerance_deg=_tolerance_deg(args),
         record=str(args.record) if args.record else None, replay=str(args.replay) if args.replay else None,
     )  # fmt: skip
     settings = WindowSettings(

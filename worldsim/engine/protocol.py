@@ -24,7 +24,7 @@ SLOT_BYTES = 1024 * 1024 * 3  # the largest frame of a scene
 @dataclass(frozen=True)
 class EngineSettings:
     """What the session is to be. steps: for every world that takes steps, those swapped in later too. replay: a trace
-    to play instead of taking actions."""
+    to play instead of taking actions. tolerance_deg: how far a tick's motion may be from the hand's, see Session."""
 
     checkpoint: str
     seed: int = 0
@@ -37,6 +37,7 @@ class EngineSettings:
     record: str | None = None
     replay: str | None = None
     anchor: str = "frame"
+    tolerance_deg: float = 0.0
 
 
 # From the window to the engine
@@ -45,13 +46,16 @@ class EngineSettings:
 @dataclass(frozen=True)
 class Advance:
     """One tick with this action, made for the scene of `epoch`. It is answered by a `FrameShown` or a `Dropped` of the
-    same id. seen: the newest frame that the window has taken. period_s: of a tick, the next action comes after it."""
+    same id. wanted_deg: yaw and pitch the hand has really moved, of which the action is the whole quanta; None if the
+    action must be used as it is. seen: the newest frame that the window has taken. period_s: of a tick, the next action
+    comes after it."""
 
     action: tuple[int, ...]
     id: int
     epoch: int
     period_s: float
     seen: int = 0
+    wanted_deg: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,9 @@ class Engine:
         entry = find_world(settings.checkpoint)
         spawn = entry.spawn(settings.spawn)
         options = LoadOptions(settings.steps, settings.threads, settings.backend, settings.device, beside_window=True)
-        wanted = SessionSettings(settings.speculate, seed=settings.seed, anchor=settings.anchor)
+        wanted = SessionSettings(
+            settings.speculate, seed=settings.seed, anchor=settings.anchor, tolerance_deg=settings.tolerance_deg
+        )
         self._open = [entry.load(options)]
         self._session = Session(self._open[0], spawn, wanted)
         if settings.record:
@@ -178,8 +180,8 @@ class Engine:
         if action is None:
             self._say(Dropped(message.id))
             return
-        result = self._session.advance(action)
-        self._show(result.frame, message.id, result, action.values)
+        result = self._session.advance(action, message.wanted_deg)
+        self._show(result.frame, message.id, result)
         if result.reanchored:
             self._show(self._session.frame)
             begun = "its own last picture" if self._session.frame is result.frame else "the nearest start"
@@ -199,11 +201,8 @@ class Engine:
     def _say(self, message: Event) -> None:
         self._pipe.send_bytes(protocol.encode(message))
 
-    def _show(
-        self, frame: Frame, id: int | None = None, result: TickResult | None = None,
-        action: tuple[int, ...] | None = None,
-    ) -> None:  # fmt: skip
-        """Show a frame of the session that plays. id: of the action it answers. result, action: of its tick."""
+    def _show(self, frame: Frame, id: int | None = None, result: TickResult | None = None) -> None:
+        """Show a frame of the session that plays. id: of the action it answers. result: of its tick."""
         self._tell_scene()
         session = self._playing
         look = frame.look
@@ -211,7 +210,8 @@ class Engine:
             frame.pixels,
             FrameShown(
                 serial=0, slot=0, size=(frame.pixels.shape[0], frame.pixels.shape[1]), tick=frame.tick,
-                epoch=self._epoch, earliest=session.earliest_tick, id=id, action=action,
+                epoch=self._epoch, earliest=session.earliest_tick, id=id,
+                action=None if result is None else result.action.values,
                 look=None if look is None else (look.yaw_deg, look.pitch_deg),
                 tick_ms=None if result is None else result.seconds * 1e3,
                 drafted=result is not None and result.drafted,

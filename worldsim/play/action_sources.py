@@ -1,4 +1,4 @@
-"""Where the actions of a headless run come from: random, idle, the bundled human-like play, or a trace."""
+"""Where the actions of scripted play come from: random, idle, bundled synthetic play, a recorded hand, or a trace."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from worldsim.action import Action
 from worldsim.errors import TraceError
+from worldsim.play.hand import PREFIX, recorded_hand
 from worldsim.play.trace import read_trace
 from worldsim.scene import Scene
 from worldsim.source.player import StickyPlayer
@@ -15,9 +16,16 @@ from worldsim.worlds.catalogue import WorldEntry
 BUNDLED = Path(__file__).parent.parent / "traces"
 
 
-def action_source(kind: str, scene: Scene, seed: int) -> Iterator[Action]:
-    """Endless actions. kind: `random`, `idle`, `human` (synthetic human-like play that ships with some scenes), or the
-    path of a trace, which repeats. Raises TraceError."""
+def action_source(
+    kind: str, scene: Scene, seed: int, sensitivity_deg: float = 0.15, invert_y: bool = False
+) -> Iterator[Action]:
+    """Endless actions. kind: `random`, `idle`, `human` (synthetic human-like play that ships with some scenes),
+    `hand:FILE.csv` (a `Hand`), or the path of a trace; files repeat. Raises TraceError.
+
+    sensitivity_deg, invert_y: of a recorded hand, as of the window's mouse.
+    """
+    if kind.startswith(PREFIX):
+        return recorded_hand(Path(kind.removeprefix(PREFIX)), scene, sensitivity_deg, invert_y)
     if kind == "idle":
         return _repeat([scene.action_space.idle])
     if kind == "random":
@@ -26,7 +34,8 @@ def action_source(kind: str, scene: Scene, seed: int) -> Iterator[Action]:
         files = bundled_traces(scene)
         if not files:
             raise TraceError(
-                f"no human-like play ships for scene {scene.name}; give --actions random, idle, or the file of a trace"
+                f"no synthetic human-like play ships for scene {scene.name}; "
+                "give --actions random, idle, hand:FILE.csv, or the file of a trace"
             )
         return _repeat(trace_actions(files[seed % len(files)], scene))
     return _repeat(trace_actions(Path(kind), scene))

@@ -1,38 +1,36 @@
-"""Drafts: the next states and frames, made ahead in the slack of a tick for what the player will probably do.
+"""Drafts: the next state and frame, made in the slack of a tick for a few actions that the player will probably take.
 
-A tree: below now, drafts for several next actions, below each of them drafts for the tick after. The real action picks
-one child, which is then the very state and frame that the plain path would have made, and the rest is dropped.
+This is speculative decoding for frames, as in Next-Frame Diffusion. A draft is made by the plain path from the same
+state, so taking one gives what the plain path would have given for the draft's action. That action is the one the
+player asked for, or, for a hand on a mouse, one whose motion lies within a tolerance of it.
 """
 
 from __future__ import annotations
 
-import heapq
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from worldsim.action import Action
-from worldsim.play.action_predictor import ActionPredictor, DraftCost, DraftDepth
+from worldsim.action import Action, ActionSpace
+from worldsim.play.action_predictor import ActionPredictor
 from worldsim.world import Frame, State, World
 
-_BRANCHES = 4  # different next actions below one draft
-_LEAST = 0.08  # probability of a draft worth the electricity
-_LATER = 0.5  # what a draft for the tick after is worth beside one for the next: there will be slack again
-_MOST = 6  # drafts held, in `auto`
+_BRANCHES = 6  # drafts for one tick, at most, of a world that makes one at a time
+_LEAST = 0.02  # probability of a draft worth the electricity; of real hands, on average, three a tick are
+
+Degrees = tuple[float, float]  # yaw, pitch
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Draft:
-    """One tick made ahead. probability: that the player gets here, as the predictor has it."""
+    """One tick made ahead."""
 
     action: Action
-    probability: float
     state: State
     frame: Frame
-    cost_s: float
-    below: list[Draft] = field(default_factory=list)
+    seconds: float
 
 
 @dataclass
@@ -65,109 +63,94 @@ class DraftCount:
         }  # fmt: skip
 
 
+class DraftCost:
+    """Running estimate of how long a draft takes, so that one is only started if it fits."""
+
+    _PATIENCE = 10  # refusals after which the slowest draft remembered is doubted: it may have been a hiccup
+
+    def __init__(self) -> None:
+        self._seconds: deque[float] = deque(maxlen=16)
+        self._refused = 0
+
+    def observe(self, seconds: float) -> None:
+        """One draft, or one tick, took so long."""
+        self._seconds.append(seconds)
+
+    def fits(self, left_s: float) -> bool:
+        """True if a draft like the recent ones would be done in time. Unknown costs are tried.
+
+        The median, not the slowest: a draft that takes longer is given up between passes and costs at most one.
+        """
+        if not self._seconds or statistics.median(self._seconds) * 1.1 < left_s:
+            self._refused = 0
+            return True
+        self._refused += 1
+        if self._refused % self._PATIENCE == 0:
+            self._seconds.remove(max(self._seconds))
+        return False
+
+
 class Drafts:
-    """The tree of one session. Not thread-safe."""
+    """The drafts of one session for its next tick. Not thread-safe."""
 
-    def __init__(self, predictor: ActionPredictor) -> None:
-        self.count = DraftCount()
-        self.predictor = predictor
-        self._pace, self._depth = DraftCost(), DraftDepth()
-        self._below: list[Draft] = []
+    def __init__(self, space: ActionSpace, tolerance_deg: float, count: DraftCount) -> None:
+        """tolerance_deg: how far, on each axis, a draft's motion may be from what a hand wants. count: goes on."""
+        self.count = count
+        self.cost = DraftCost()
+        self.predictor = ActionPredictor(space, tolerance_deg)
+        self._space, self._tolerance = space, tolerance_deg
+        self._held: list[Draft] = []
 
-    def __len__(self) -> int:
-        return sum(1 for _ in _all(self._below))
+    def take(self, action: Action, wanted_deg: Degrees | None = None) -> Draft | None:
+        """The draft to use for an action, None if there is none; all others are dropped.
 
-    def take(self, action: Action) -> Draft | None:
-        """The draft for exactly this action; what was drafted after it stays, all else is dropped."""
-        if not self._below:
+        wanted_deg: the motion that a hand wants. Then a draft with the same keys is as good, if its motion lies within
+        the tolerance and does not go the other way; of several, the nearest. Without it only the same action is.
+        """
+        if not self._held:
             return None
-        found = next((d for d in self._below if d.action == action), None)
-        self._depth.observe(self._below[0].action == action)
-        if found is None:
-            self.count.missed += 1
-            self.drop()
-            return None
-        self.count.accepted += 1
-        self._below = [d for d in self._below if d is not found]
+        good = [draft for draft in self._held if draft.action == action]
+        if wanted_deg is not None:
+            motion = self._space.clamp_deg(wanted_deg)
+            keys = self._space.keys(action)
+            good += [draft for draft in self._held if self._is_near(draft.action, keys, motion)]
+            good.sort(key=lambda draft: _distance(self._space.motion_deg(draft.action), motion))
+        found = good[0] if good else None
+        self.count.accepted += found is not None
+        self.count.missed += found is None
+        self._held = [draft for draft in self._held if draft is not found]
         self.drop()
-        self._below = found.below
         return found
 
     def drop(self) -> None:
         """Forget all drafts."""
-        for draft in _all(self._below):
-            self.count.discarded += 1
-            self.count.wasted_s += draft.cost_s
-        self._below = []
-
-    def observe_cost(self, seconds: float) -> None:
-        """What a tick took to make: a draft costs the same."""
-        self._pace.observe(seconds)
+        self.count.discarded += len(self._held)
+        self.count.wasted_s += sum(draft.seconds for draft in self._held)
+        self._held = []
 
     def fill(self, world: World, now: State, left_s: Callable[[], float]) -> None:
-        """Draft the likeliest futures of `now`, one after another, while each is expected to be finished in time."""
-        for path, action, probability in self._wanted(self._depth.limit):
-            if probability < _LEAST:
-                continue
-            if len(self) >= _MOST * world.max_branches or not self._pace.fits(left_s()):
-                return
-            if not self._make(world, now, path, self._together(world, path, action, probability), left_s):
-                return
+        """Draft the likeliest next ticks, one after another, while each is expected to be finished in time."""
+        wanted = self.predictor.candidates(_BRANCHES * world.max_branches)
+        likely = [action for action, probability in wanted if probability >= _LEAST]
+        while likely and self.cost.fits(left_s()) and self._make(world, now, likely[: world.max_branches], left_s):
+            del likely[: world.max_branches]
 
-    def fill_to(self, world: World, now: State, most: int) -> None:
-        """Draft the likeliest futures until there are `most`, whatever it costs: for tests and measurement."""
-        for path, action, probability in self._wanted(most):
-            if len(self) >= most:
-                return
-            together = self._together(world, path, action, probability)[: most - len(self)]
-            self._make(world, now, path, together, lambda: float("inf"))
+    def fill_to(self, world: World, now: State, count: int) -> None:
+        """Draft the likeliest `count` next ticks, whatever it costs: for tests and measurement."""
+        wanted = [action for action, _ in self.predictor.candidates(count)]
+        for begin in range(0, len(wanted), world.max_branches):
+            self._make(world, now, wanted[begin : begin + world.max_branches], lambda: float("inf"))
 
-    def _together(
-        self, world: World, path: tuple[Draft, ...], action: Action, probability: float
-    ) -> list[tuple[Action, float]]:
-        """The draft wanted most, and as many of those beside it as the world makes in one go."""
-        together = [(action, probability)]
-        if world.max_branches > 1:
-            known = {action, *(d.action for d in (path[-1].below if path else self._below))}
-            before = path[-1].probability if path else 1.0
-            for other, chance in self.predictor.candidates(_BRANCHES, tuple(d.action for d in path)):
-                if other not in known and before * chance >= _LEAST:
-                    together.append((other, before * chance))
-        return together[: world.max_branches]
+    def _is_near(self, drafted: Action, keys: tuple[int, ...], motion: Degrees) -> bool:
+        turned = self._space.motion_deg(drafted)
+        against = any(a * b < 0 for a, b in zip(turned, motion, strict=True))  # the view would go against the hand
+        near = _distance(turned, motion) <= self._tolerance + 1e-9
+        return near and not against and self._space.keys(drafted) == keys
 
-    def _wanted(self, deepest: int) -> Iterator[tuple[tuple[Draft, ...], Action, float]]:
-        """What is not yet drafted, the most worthwhile first: the drafts that lead there, action, probability."""
-        heap: list[tuple[float, int, tuple[Draft, ...], Action, float]] = []
-        count = 0
-
-        def look_below(path: tuple[Draft, ...]) -> None:
-            nonlocal count
-            if len(path) >= deepest:
-                return
-            before = path[-1].probability if path else 1.0
-            for action, chance in self.predictor.candidates(_BRANCHES, tuple(d.action for d in path)):
-                count += 1  # ties are settled by order: drafts must not be compared
-                worth = before * chance * _LATER ** len(path)
-                heapq.heappush(heap, (-worth, count, path, action, before * chance))
-
-        look_below(())
-        while heap:
-            _, _, path, action, probability = heapq.heappop(heap)
-            siblings = path[-1].below if path else self._below
-            if not any(d.action == action for d in siblings):
-                yield path, action, probability
-            for draft in siblings:
-                if draft.action == action:
-                    draft.probability = probability
-                    look_below((*path, draft))
-
-    def _make(
-        self, world: World, now: State, path: tuple[Draft, ...], together: list[tuple[Action, float]],
-        left_s: Callable[[], float],
-    ) -> bool:  # fmt: skip
-        """Add drafts for actions and their probabilities. False if given up between passes for want of time."""
+    def _make(self, world: World, now: State, actions: list[Action], left_s: Callable[[], float]) -> bool:
+        """Draft these actions in one go. False if given up between two denoising steps for want of time."""
         begun = time.perf_counter()
-        work = world.advance_stepwise(path[-1].state if path else now, [action for action, _ in together])
+        work = world.advance_stepwise(now, actions)
         try:
             while True:
                 next(work)
@@ -177,15 +160,13 @@ class Drafts:
                     return False
         except StopIteration as stop:
             made = stop.value
-        spent = time.perf_counter() - begun
-        for (action, probability), (state, frame) in zip(together, made, strict=True):
-            draft = Draft(action, probability, state, frame, spent / len(together))
-            (path[-1].below if path else self._below).append(draft)
-        self._pace.observe(spent)
+        seconds = time.perf_counter() - begun
+        for action, (state, frame) in zip(actions, made, strict=True):
+            self._held.append(Draft(action, state, frame, seconds / len(actions)))
+        self.cost.observe(seconds)
         return True
 
 
-def _all(drafts: list[Draft]) -> Iterator[Draft]:
-    for draft in drafts:
-        yield draft
-        yield from _all(draft.below)
+def _distance(a: Degrees, b: Degrees) -> float:
+    """The greater of both axes' differences, in degrees."""
+    return max(abs(x - y) for x, y in zip(a, b, strict=True))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from worldsim.action import Action
+from worldsim.play.hand import Hand
 from worldsim.play.session import Session, TickResult
 
 
@@ -21,8 +22,9 @@ def play_headless(
     realtime: bool,
     each: Callable[[TickResult], None] = lambda result: None,
 ) -> dict[str, Any]:
-    """Play `ticks` ticks. realtime: at the scene's tick rate, drafting in the slack; else as fast as it goes. each:
-    called after every tick, in a time that counts in real time only.
+    """Play `ticks` ticks. actions: a `Hand` may find drafts near its motion, all others are played as they are.
+    realtime: at the scene's tick rate, drafting in the slack; else as fast as it goes. each: called after every tick,
+    in a time that counts in real time only.
 
     Returns measurements: fps of the whole run, tick times, late ticks, drafts, digests; how much slower the last
     hundred ticks were than the second hundred, and the last third than the first; the process's memory after 1 000 and
@@ -49,7 +51,10 @@ def play_headless(
                 time.sleep(left())
         elif session.settings.speculate not in ("off", "auto"):
             session.slack(lambda: float("inf"))
-        result = session.advance(next(actions))
+        action = next(actions)
+        result = session.advance(action, actions.wanted_deg if isinstance(actions, Hand) else None)
+        if isinstance(actions, Hand):
+            actions.settle(action, result.action)
         times.append(result.seconds)
         digests.append(result.digest)
         called = time.perf_counter()

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worldsim.action import Action
-from worldsim.play.action_predictor import ActionPredictor
 from worldsim.play.drafts import DraftCount, Drafts
 from worldsim.play.history import SEEN_TICKS, History, HistoryEntry, Origin
 from worldsim.play.recorder import Recorder
@@ -29,9 +28,11 @@ DRIFTED_TICKS = 10  # in a row, unlike anything known, until a dream is begun af
 
 @dataclass(frozen=True)
 class TickResult:
-    """What one tick yielded. seconds: from action to frame. drafted: whether a draft was taken. reanchored: whether the
-    dream, having drifted, was begun afresh after it."""
+    """What one tick yielded. action: the one used, which may be another than was asked for. seconds: from action to
+    frame. drafted: whether a draft was taken. reanchored: whether the dream, having drifted, was begun afresh after
+    it."""
 
+    action: Action
     frame: Frame
     digest: str
     seconds: float
@@ -43,12 +44,15 @@ class TickResult:
 class SessionSettings:
     """speculate: `off`, `auto` for drafts in the slack of a tick, or how many are always held, whatever they cost.
     rewind_s: how far one can go back. anchor: what a drifted dream begins afresh from: `frame`, its own last picture;
-    `spawn`, the nearest start picture; `off`, nothing, it is left alone."""
+    `spawn`, the nearest start picture; `off`, nothing, it is left alone. tolerance_deg: how far, on each axis, the
+    motion of a tick may be from what a hand wants, if so it finds a draft. Without a camera it is 0: only there the
+    rest can be shown at once, by reprojection."""
 
     speculate: str = "auto"
     rewind_s: float = 60.0
     seed: int = 0
     anchor: str = "frame"
+    tolerance_deg: float = 0.0
 
 
 class Session:
@@ -62,8 +66,9 @@ class Session:
         self.origin = Origin(loaded, spawn or loaded.entry.spawn(None))
         self.timings = Timings()
         self._recorder = Recorder()
-        self._drafts = Drafts(ActionPredictor(self.scene.action_space))
-        self._unlearned: deque[Action] = deque(maxlen=_LEARNED_AT_ONCE)  # taken since the predictor last learned
+        self._drafts = self._new_drafts()
+        # Actions used, with the motions wanted, since the predictor last learned.
+        self._unlearned: deque[tuple[Action, tuple[float, float] | None]] = deque(maxlen=_LEARNED_AT_ONCE)
         self._begin()
 
     @property
@@ -112,21 +117,26 @@ class Session:
         failure, self._recorder.failure = self._recorder.failure, None
         return failure
 
-    def advance(self, action: Action) -> TickResult:
-        """One tick of world time."""
+    def advance(self, action: Action, wanted_deg: tuple[float, float] | None = None) -> TickResult:
+        """One tick of world time.
+
+        wanted_deg: yaw and pitch that a hand has made and no tick has used yet, where `action` comes from a hand. Then
+        the tick may use a draft's motion instead, within the tolerance. The difference to `action` is the caller's to
+        carry into the next tick. Without it exactly `action` is used.
+        """
         begun = time.perf_counter()
-        state, frame, drafted = self._take(action)
+        action, state, frame, drafted = self._take(action, wanted_deg)
         mark = digest(frame.pixels)
         self._remember(state, frame, action, mark)
         if self.settings.speculate != "off":
-            self._unlearned.append(action)
+            self._unlearned.append((action, wanted_deg))
         self._recorder.tick(frame, action, mark)
         drifted = self.settings.anchor != "off" and self._history.newest.drifted_ticks >= DRIFTED_TICKS
         if drifted:
             self.reanchor(self._nearest_spawn() if self.settings.anchor == "spawn" else None)
         seconds = time.perf_counter() - begun  # what has to be done before the frame can be shown counts too
         (self.drafts.hit_s if drafted else self.drafts.plain_s).append(seconds)
-        return TickResult(frame, mark, seconds, drafted, drifted)
+        return TickResult(action, frame, mark, seconds, drafted, drifted)
 
     def slack(self, left_s: Callable[[], float]) -> None:
         """Use the time until the next action: commit the newest frame, then draft the next one.
@@ -140,8 +150,8 @@ class Session:
         if speculate == "off":
             return
         with self.timings.measure("draft"):
-            for action in self._unlearned:
-                self._drafts.predictor.observe(action)
+            for used, wanted_deg in self._unlearned:
+                self._drafts.predictor.observe(used, wanted_deg)
             self._unlearned.clear()
             if speculate == "auto":
                 self._drafts.fill(world, self._history.state, left_s)
@@ -192,7 +202,7 @@ class Session:
             "spawn": origin.note(), "moments": len(past), "numerics": loaded.numerics.as_dict(),
         }  # fmt: skip
         if state is None:
-            self._drafts.predictor = ActionPredictor(self.scene.action_space)
+            self._drafts = self._new_drafts(self.drafts)
             self._unlearned.clear()
             self._recorder.control("swap", data, keep=False)
             self._begin()
@@ -262,15 +272,20 @@ class Session:
             return None
         return min(placed, key=lambda s: (s.pose.x - pose.x) ** 2 + (s.pose.y - pose.y) ** 2 if s.pose else 0.0)
 
-    def _take(self, action: Action) -> tuple[State, Frame, bool]:
-        """The next state and frame: the draft if it is for exactly this action, else made now."""
-        draft = self._drafts.take(action)
+    def _new_drafts(self, count: DraftCount | None = None) -> Drafts:
+        """None yet, for the scene that plays. count: what became of those before."""
+        tolerance_deg = 0.0 if self.scene.camera is None else self.settings.tolerance_deg
+        return Drafts(self.scene.action_space, tolerance_deg, count or DraftCount())
+
+    def _take(self, action: Action, wanted_deg: tuple[float, float] | None) -> tuple[Action, State, Frame, bool]:
+        """The action used, the next state and frame: a draft if one serves, else made now."""
+        draft = self._drafts.take(action, wanted_deg)
         if draft is not None:
-            return draft.state, draft.frame, True
+            return draft.action, draft.state, draft.frame, True
         begun = time.perf_counter()
         state, frame = self._make(action)
-        self._drafts.observe_cost(time.perf_counter() - begun)
-        return state, frame, False
+        self._drafts.cost.observe(time.perf_counter() - begun)
+        return action, state, frame, False
 
     def _make(self, action: Action) -> tuple[State, Frame]:
         """The next state and frame, pass by pass: what comes before the first is the commit put off, what comes after
