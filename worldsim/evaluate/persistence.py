@@ -97,13 +97,13 @@ class Persistence(Metric):
 def colour_kept(made: np.ndarray, painted: np.ndarray, plain: np.ndarray, mask: np.ndarray) -> float:
     """Share of the difference between a painted and a plain picture, uint8 (H, W, 3), that a third one has within the
     mask (H, W), less the share of the patch's mean colour that it has outside: a picture that is tinted all over keeps
-    no patch. More than all of it counts as that much too little."""
+    no patch. More than all of it counts as that much too little; the least is -1."""
     paint, change = painted.astype(float) - plain, made.astype(float) - plain
     inside = float((change * paint)[mask].sum() / max(np.square(paint[mask]).sum(), 1e-9))
     colour = paint[mask].mean(axis=0)
     outside = float((change[~mask] @ colour).mean() / max(colour @ colour, 1e-9)) if not mask.all() else 0.0
     share = inside - outside
-    return min(share, 2 - share)
+    return max(-1.0, min(share, 2 - share))
 
 
 def _begins(measurement: Measurement) -> list[tuple[State, Frame]]:

@@ -25,7 +25,8 @@ _DELTA = (0.03, 0.03, 0.5, 0.5)
 _DOUBT = (0.1, 0.1, 1.5, 1.5)
 _NOISE = 12.0  # of a pixel, in grey levels: what a decoded picture is off by
 _PIXELS_PER_FACT = 40.0  # neighbouring pixels err together
-_BLURS = (8, 4, 2, 1)  # width in pixels, round by round: edges only pull from as far as they are wide
+_BLURS = (8, 8, 4, 4, 2, 2, 1, 1)  # width in pixels, round by round: edges only pull from as far as they are wide
+_STANDING_BLURS = (8, 4, 2, 1)  # where the place is given
 _FINE_BLURS = (4, 1)  # where the look is known already
 _CODEC_BLUR = 2  # a wider blur hides what the codec does to a picture
 _FITS_DB = 20.0  # a picture of elsewhere fits at 10 to 16 dB, however the camera is moved
@@ -60,9 +61,10 @@ class PoseEstimator:
         """
         free = slice(2, None) if standing else slice(None)
         doubt, delta = np.array(_DOUBT)[free], np.diag(_DELTA)[free]
+        blurs = _FINE_BLURS if fine else _STANDING_BLURS if standing else _BLURS
         pose = near
         beside: list[np.ndarray] = []
-        for turn, blur in enumerate(_FINE_BLURS if fine else _BLURS):
+        for turn, blur in enumerate(blurs):
             seen = self._world.at(pose)[1].pixels
             if turn % 2 == 0:
                 beside = [self._world.at(_moved(pose, step))[1].pixels.astype(np.float32) - seen for step in delta]
