@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import html.parser
+import importlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from worldsim.camera import Look, Pose
+from worldsim.errors import ConfigError, DataError
 from worldsim.evaluate.metric import WORTH, Measurement, Sizes, average, compare
 from worldsim.evaluate.metrics import gradient_energy, macro_f1, psnr, ssim
 from worldsim.evaluate.report import curves, figure_rows, page, picture, section, table
@@ -232,3 +235,36 @@ def test_the_whole_evaluation_of_a_small_checkpoint(world, checkpoint_folder):
     found.feed(text)
     assert found.tags.count("table") >= 7 and not found.outside and "generator worth" in text
     assert "wall_stopped" in as_text(done.figures)
+
+
+@pytest.fixture
+def bounce(monkeypatch):
+    """A game without a camera or poses, whose episodes end."""
+    from worldsim.scene import load_scene
+
+    examples = Path(__file__).parent.parent / "examples"
+    monkeypatch.syspath_prepend(str(examples))
+    importlib.import_module("bounce")
+    scene = load_scene(str(examples / "bounce.yaml"))
+    with scene.source.open(scene) as source:
+        yield source
+
+
+def test_a_source_without_poses_gets_the_parts_that_suit_it(bounce):
+    from worldsim.evaluate.rollouts import Dreamer
+    from worldsim.evaluate.suite import evaluate
+    from worldsim.model.codec import Codec, CodecConfig
+    from worldsim.model.generator import Generator, GeneratorConfig
+    from worldsim.model.weights import shape_of
+
+    codec = Codec(CodecConfig(channels=8, encoder_widths=(16, 8, 8), decoder_widths=(16, 8, 8)))
+    config = GeneratorConfig(width=64, depth=1, heads=2, hidden=64, window=2).without_place()
+    dreamer = Dreamer(bounce.scene, codec, Generator(config, shape_of(bounce.scene, 8)), 1, 0.1)
+    done = evaluate(Measurement(bounce, dreamer, Sizes(rollouts=2, ticks=4)))
+    assert list(done.figures) == ["quality", "persistence"]
+    assert set(done.left_out) == {"control", "memory", "counterfactual", "drift"}
+    assert "no camera" in done.left_out["drift"] and "memory_alone" not in done.figures["quality"]["psnr_db_at_1"]
+    with pytest.raises(ConfigError, match="drift does not suit scene bounce"):
+        evaluate(Measurement(bounce, dreamer), "drift")
+    with pytest.raises(DataError, match="has 502 frames, the longest of 16 has 121; give fewer --ticks"):
+        evaluate(Measurement(bounce, dreamer, Sizes(rollouts=2, ticks=500)), "quality")
