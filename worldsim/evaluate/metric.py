@@ -38,7 +38,7 @@ class Sizes:
     rollouts: int = 16
     ticks: int = 256
     drift_ticks: int = 12_000
-    starts: int = 8
+    starts: int = 6
     control_walks: int = 4
     control_ticks: int = 48
 
