@@ -213,6 +213,13 @@ def test_a_report_stands_alone():
     assert found.tags.count("polyline") == 2 and "img" in found.tags and not found.outside and "a &lt;b&gt;" in text
 
 
+@pytest.mark.parametrize("value", [0.0, 5.0, 10.0])
+def test_lines_that_end_together_have_labels_apart(value):
+    lines = {name: ([0, 1], [0.0, value + i / 10]) for i, name in enumerate("abcdef")}
+    lines["a"] = ([0, 1], [10.0, value])
+    assert curves(lines, "x", "y").count("<polyline") == 6
+
+
 @pytest.mark.gl
 @pytest.mark.slow
 def test_the_whole_evaluation_of_a_small_checkpoint(world, checkpoint_folder):

@@ -135,9 +135,9 @@ def curves(
     for colour, (name, (across, up)) in zip(("--a", "--b", "--c", "--d", "--e", "--soft"), lines.items(), strict=False):
         points = " ".join(f"{at_x(a):.1f},{at_y(b):.1f}" for a, b in zip(across, up, strict=True))
         out.append(f'<polyline points="{points}" fill="none" stroke="var({colour})" stroke-width="1.8"/>')
-        label = at_y(up[-1]) + 4
-        while any(abs(label - t) < 13 for t in taken):
-            label += 13 if label < height / 2 else -13
+        end = at_y(up[-1]) + 4
+        near = sorted((end + 13 * i for i in range(-len(taken) * 2, len(taken) * 2 + 1)), key=lambda y: abs(y - end))
+        label = next(y for y in near if all(abs(y - t) >= 13 for t in taken))  # each label covers at most two others
         taken.append(label)
         out.append(
             f'<text x="{width - right + 8}" y="{label:.1f}" style="fill: var({colour})">{html.escape(name)}</text>'
