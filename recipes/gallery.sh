@@ -33,3 +33,4 @@ train codec 11
 train place 32
 
 "$worldsim" evaluate "runs/$run" --save
+"$worldsim" evaluate "runs/$run" --seeds promote --save

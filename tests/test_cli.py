@@ -126,9 +126,10 @@ def test_evaluate_tells_quality_and_baselines(small, tmp_path):
         "--json",
     )
     assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout)
-    assert set(figures["psnr_db"]) == {"1", "16"} and strip.exists()
-    assert figures["mean_frame_psnr_db"] > 5 and figures["copy_last_psnr_db"]["1"] > figures["copy_last_psnr_db"]["16"]
+    figures = json.loads(done.stdout)["quality"]
+    first, last = figures["psnr_db_at_1"], figures["psnr_db_at_16"]
+    assert first["mean_frame"] > 5 and first["last_frame_repeated"] > last["last_frame_repeated"] and strip.exists()
+    assert {"dream", "memory_alone", "history_shuffled", "action_zeroed", "ceiling", "generator_worth"} <= set(first)
 
 
 def test_scenes_and_checkpoints_are_listed():

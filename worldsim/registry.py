@@ -87,7 +87,7 @@ METRICS = Registry(
         "drift": "worldsim.evaluate.drift:Drift",
     },
 )
-"""Parts of the evaluation, in the order of a report: `worldsim evaluate --only PART` -> an evaluate.suite.Metric."""
+"""Parts of the evaluation, in the order of a report: `worldsim evaluate --only PART` -> an evaluate.metric.Metric."""
 
 OVERLAYS = Registry(
     "overlay",

@@ -6,21 +6,20 @@ import argparse
 
 from worldsim.checkpoint import (
     CHECKPOINTS,
-    Checkpoint,
+    YAML,
     checkpoint_names,
     copy_checkpoint,
     find_checkpoint,
     open_checkpoint,
 )  # fmt: skip
 from worldsim.cli.arguments import report
-from worldsim.errors import CheckpointError
 
 HELP = "list and verify checkpoints"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--promote", metavar="RUN", help="ship a run's checkpoint, if its scores beat the shipped one's"
+        "--promote", metavar="RUN", help="ship a run's checkpoint, if its promotion scores beat the shipped one's"
     )
     parser.add_argument(
         "--migrate", nargs="?", const="", metavar="CHECKPOINT",
@@ -48,38 +47,25 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def merit(checkpoint: Checkpoint) -> float:
-    """One number to compare checkpoints by: PSNR over horizons, and sharpness, which PSNR alone would trade away."""
-    quality = checkpoint.info.scores.get("quality")
-    if not quality:
-        raise CheckpointError(
-            f"{checkpoint.path} has no scores; run `worldsim evaluate {checkpoint.path} --save` first"
-        )
-    horizons = quality["psnr_db"]
-    return sum(horizons.values()) / len(horizons) + 5 * min(float(quality["sharpness"]), 1.0)
-
-
 def _promote(args: argparse.Namespace) -> int:
+    """Ship a run if every part of its promotion scores allows it."""
+    from worldsim.evaluate.promotion import judge
+
     run = open_checkpoint(args.promote)
     name = args.name or run.path.name
     target = CHECKPOINTS / name
-    new = merit(run)
-    if (target / "world.yaml").is_file():
-        shipped = open_checkpoint(str(target))
-        old = merit(shipped)
-        for what in ("ticks", "rollouts"):
-            here, there = (c.info.scores["quality"].get(what) for c in (run, shipped))
-            if here != there:
-                raise CheckpointError(
-                    f"{run.path} was scored over {here} {what}, {target} over {there}; evaluate both alike first"
-                )
-        if new <= old:
-            text = f"{run.path} ({new:.2f}) is no better than the shipped {name} ({old:.2f}); nothing was changed"
-            report(args, {"promoted": False, "new": new, "old": old}, text)
-            return 1
-    copy_checkpoint(run, target)
-    report(args, {"promoted": True, "new": new}, f"{run.path} is now {target} ({new:.2f})")
-    return 0
+    shipped = open_checkpoint(str(target)) if (target / YAML).is_file() else None
+    verdict = judge(run, shipped)
+    lines = [f"{part:12} {new:8.2f}" + ("" if old is None else f"   shipped {old:8.2f}")
+             for part, (new, old) in verdict.points.items()]  # fmt: skip
+    said = f"{run.path} is now {target}"
+    if verdict.reason is not None:
+        said = f"{run.path} is not promoted to {name}: {verdict.reason}; nothing was changed"
+    else:
+        copy_checkpoint(run, target)
+    result = {"promoted": verdict.reason is None, "reason": verdict.reason, "points": verdict.points}
+    report(args, result, "\n".join([*lines, said]))
+    return 0 if verdict.reason is None else 1
 
 
 def _migrate(args: argparse.Namespace) -> int:

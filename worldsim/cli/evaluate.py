@@ -5,23 +5,29 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from worldsim.cli.arguments import int_in, report
 from worldsim.errors import ConfigError
+from worldsim.registry import METRICS
 
-PARTS = ("quality", "control", "memory", "counterfactual", "drift")
-
+if TYPE_CHECKING:
+    from worldsim.checkpoint import Checkpoint
+    from worldsim.evaluate.suite import Evaluation
 
 HELP = "measure a checkpoint against the true engine"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", nargs="?", default="gallery", help="name or folder of a checkpoint")
-    parser.add_argument("--rollouts", type=int_in(1, 4096), default=16)
+    parser.add_argument("--rollouts", type=int_in(1, 4096), default=16, help="walks; other parts take at most so many")
     parser.add_argument("--ticks", type=int_in(1, 512), default=256, help="length of a rollout of the quality part")
     parser.add_argument("--drift-ticks", type=int_in(40), default=12_000, help="length of the drift part")
-    parser.add_argument("--only", choices=PARTS, help="one part of the evaluation")
+    parser.add_argument("--only", choices=METRICS.names(), help="one part of the evaluation")
+    parser.add_argument(
+        "--seeds", choices=("report", "promote"), default="report",
+        help="which walks: those a report shows, or those that `checkpoints --promote` judges by",
+    )  # fmt: skip
     parser.add_argument("--steps", type=int, help="denoising passes (default: the checkpoint's)")
     parser.add_argument("--data", type=Path, help="held-out episodes (default data/SCENE, else drawn now)")
     parser.add_argument("--threads", type=int_in(1), help="torch threads")
@@ -33,53 +39,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import torch
 
-    from worldsim.checkpoint import open_checkpoint, save_scores
+    from worldsim.checkpoint import open_checkpoint
     from worldsim.diffusion.sampler import step_levels
-    from worldsim.evaluate.report import page
+    from worldsim.evaluate.metric import Measurement, Sizes
     from worldsim.evaluate.rollouts import Dreamer
-    from worldsim.evaluate.suite import Sizes, evaluate, film_strip, flat, summary
+    from worldsim.evaluate.suite import as_text, evaluate, summary
     from worldsim.model.weights import load_networks
-    from worldsim.source.rooms.world import RoomsWorld
 
     if args.threads:
         torch.set_num_threads(args.threads)
     checkpoint = open_checkpoint(args.checkpoint)
-    info = checkpoint.info
-    steps = args.steps or info.sampler.steps
+    scene, sampler = checkpoint.info.scene, checkpoint.info.sampler
+    steps = args.steps or sampler.steps
     step_levels(steps)
     for path in (args.report, args.strip):
         _must_be_writable(path)
-    dreamer = Dreamer(info.scene, *load_networks(checkpoint), steps, info.sampler.context_level)
-    world = RoomsWorld(info.scene)
-    parts = (args.only,) if args.only else PARTS
-    data = args.data or Path("data") / info.scene.name
-    done = evaluate(world, dreamer, parts, Sizes(args.rollouts, args.ticks, args.drift_ticks), data, quiet=args.json)
-    world.close()
-    figures = {**done.figures, "seconds": done.seconds}
+    dreamer = Dreamer(scene, *load_networks(checkpoint), steps, sampler.context_level)
+    sizes = Sizes(args.rollouts, args.ticks, args.drift_ticks)
+    with scene.source.open(scene) as source:
+        data = args.data or Path("data") / scene.name
+        done = evaluate(Measurement(source, dreamer, sizes, args.seeds, data, quiet=args.json), args.only)
     if args.save:
-        save_scores(checkpoint, {**info.scores, **_kept(figures)})
-    if args.report:
-        subtitle = f"{summary(figures)}. {time.strftime('%Y-%m-%d')}, {steps} steps a frame."
-        document = page(f"{checkpoint.name}: how well it dreams", subtitle, done.sections)
-        args.report.write_text(document, encoding="utf-8")
-    if args.strip and done.strips:
-        from PIL import Image
-
-        Image.fromarray(film_strip(done.strips, (1, 4, 8, 16, 32, 48, 64))).save(args.strip)
-    lines = [f"{name:40} {value}" for name, value in flat(figures)]
-    report(args, figures, "\n".join([*lines, "", f"| {checkpoint.name} | {summary(figures)} |"]))
+        _save(checkpoint, done, args.seeds)
+    _write_pages(args, checkpoint.name, done, steps)
+    found = {**done.figures, "seeds": args.seeds, "seconds": done.seconds, "left_out": done.left_out}
+    lines = [as_text(done.figures), *(f"\n{name} left out: {reason}" for name, reason in done.left_out.items())]
+    report(args, found, "\n".join([*lines, "", f"| {checkpoint.name} | {summary(done.figures)} |"]))
     return 0
 
 
-def _kept(figures: dict[str, Any]) -> dict[str, Any]:
-    """What goes into a checkpoint: figures without curves, those of quality under a name of their own."""
-    quality = ("rollouts", "ticks", "steps", "psnr_db", "ssim", "flip", "sharpness", "sharpness_by_tick",
-               "codec_psnr_db", "copy_last_psnr_db", "mean_frame_psnr_db", "frechet")  # fmt: skip
-    kept: dict[str, Any] = {"quality": {k: figures[k] for k in quality if k in figures}} if "psnr_db" in figures else {}
-    for name, value in figures.items():
-        if name not in quality and name != "seconds" and "curve" not in name:
-            kept[name] = {k: v for k, v in value.items() if "curve" not in k} if isinstance(value, dict) else value
-    return kept
+def _save(checkpoint: Checkpoint, done: Evaluation, seeds: str) -> None:
+    """Write the figures without curves into world.yaml, those of a promotion's walks apart from a report's."""
+    from worldsim.checkpoint import save_scores
+    from worldsim.evaluate.promotion import SCORES
+    from worldsim.evaluate.suite import without_curves
+
+    known = {*METRICS.names(), SCORES}
+    scores: dict[str, Any] = {name: value for name, value in checkpoint.info.scores.items() if name in known}
+    kept = {part: without_curves(figures) for part, figures in done.figures.items()}
+    if seeds == "promote":
+        scores[SCORES] = {**scores.get(SCORES, {}), **kept}
+    else:
+        scores |= kept
+    save_scores(checkpoint, scores)
+
+
+def _write_pages(args: argparse.Namespace, name: str, done: Evaluation, steps: int) -> None:
+    """The report and the film strips, where they are asked for."""
+    from PIL import Image
+
+    from worldsim.evaluate.quality import film_strip
+    from worldsim.evaluate.report import page
+    from worldsim.evaluate.suite import legend, summary
+
+    if args.report:
+        subtitle = f"{summary(done.figures)}. {time.strftime('%Y-%m-%d')}, {steps} steps a frame."
+        document = page(f"{name}: how well it dreams", subtitle, [legend(), *done.sections])
+        args.report.write_text(document, encoding="utf-8")
+    if args.strip and done.strips:
+        Image.fromarray(film_strip(done.strips, (1, 4, 8, 16, 32, 48, 64))).save(args.strip)
 
 
 def _must_be_writable(path: Path | None) -> None:

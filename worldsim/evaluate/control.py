@@ -1,8 +1,10 @@
-"""Control: does the dream do what the player does? Read from the pictures alone, by the ruler."""
+"""Control: does the dream do what the player does? Read from the pictures alone, by the pose estimator."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,80 +12,125 @@ from tqdm import tqdm
 
 from worldsim.camera import Look, Pose
 from worldsim.data.episodes import Episode
-from worldsim.evaluate.metrics import macro_f1, mean, psnr
-from worldsim.evaluate.pose_estimator import PoseEstimator
-from worldsim.evaluate.rollouts import Dreamer, poses, with_action
+from worldsim.evaluate.metric import Measurement, Metric, Part, Row, average, compare, dreamed
+from worldsim.evaluate.metrics import macro_f1, psnr
+from worldsim.evaluate.nulls import CEILING
+from worldsim.evaluate.pose_estimator import PoseEstimator, Reading
+from worldsim.evaluate.rollouts import Dream, pose_of, poses, with_action
+from worldsim.source.base import PosedSource
 from worldsim.source.player import random_action
-from worldsim.source.rooms.layout import rooms_of
-from worldsim.source.rooms.world import RoomsWorld
+
+_EVERY = 4  # ticks between two readings: a step of one tick is near the reading's own error
+_APART_M = 0.05  # a claimed place farther from the true one is a start of its own
+_UNREAD = 9  # a motion that no picture shows
 
 
-def control(
-    world: RoomsWorld, dreamer: Dreamer, walks: list[Episode], ticks: int, readings: int, quiet: bool
-) -> dict[str, Any]:
-    """Figures of control, over `ticks` ticks of as many walks as `readings` allow, both dream and truth read two ways.
+@dataclass(frozen=True)
+class _Track:
+    """What was read along one walk: the look with the place given, the pose with the place free."""
 
-    look.yaw_error_ratio: mean error of the turn seen in a tick over the mean turn commanded, read with the place held
-    where the dream believes to be; `ceiling` is that of the ruler itself on true frames after the codec. The two with
-    `free_place` let the ruler look for the place as well: a small step to the side looks like a small turn, which makes
-    that reading several times less sharp. keys: macro-F1 of walking and strafing, forward, not and back, read
-    from how far the picture moved in a tick, against the keys held; its ceiling likewise (a wall may hold a player).
-    counterfactual_gap_db: how much better the next frame under the true action fits the truth than one under a random
-    action from the same state.
-    """
-    window = dreamer.window
-    measured = walks[: max(1, readings // ticks // 4)]
-    ruler = PoseEstimator(world, lambda frame: dreamer.decode(dreamer.encode(frame[None]))[0])
-    dreams = dreamer.dream(measured, ticks, "dream", quiet)
-    turns: dict[str, list[np.ndarray]] = {"dream": [], "truth": [], "commanded": []}
-    moves: dict[str, list[np.ndarray]] = {"dream": [], "truth": [], "keys": []}
-    rng = np.random.Generator(np.random.Philox(key=11))
-    turned: dict[str, list[np.ndarray]] = {"dream": [], "truth": []}  # as `turns`, the place held
-    with tqdm(total=2 * ticks * len(measured), desc="ruler", unit="frame", disable=quiet) as bar:
-        for walk, dream in zip(measured, dreams, strict=True):
-            track = poses(walk)[window : window + ticks]
-            believed = np.column_stack([dream.position, track[:, 2:]])
-            again = dreamer.decode(dreamer.encode(walk.frames[window : window + ticks]))
-            for name, frames, near in (("dream", dream.frames, believed), ("truth", again, track)):
-                read, looks = [], []
-                # Not from the very place: the ruler has to find it.
-                off = rng.normal(size=near.shape) * (0.03, 0.03, 0.5, 0.3)
-                for frame, here, (x, y, yaw, pitch) in zip(frames, near, near + off, strict=True):
-                    read.append(ruler.read(frame, Pose(x, y, Look(yaw, pitch))))
-                    looks.append(ruler.read(frame, Pose(here[0], here[1], Look(yaw, pitch)), standing=True).look)
+    looks: list[Reading]
+    places: list[Reading]
+
+
+class Control(Metric):
+    """Turns, steps and the next frame's answer to another action."""
+
+    title = "Control"
+    about = (
+        "Read from the pictures alone: the true engine's camera is moved until its picture fits the dream's. The "
+        "ceiling is the same reading of true frames after the codec."
+    )
+
+    def run(self, measurement: Measurement) -> Part:
+        """Figures over readings four ticks apart.
+
+        yaw_error_ratio: mean error of the turn seen over the mean turn commanded, read with the place given (a small
+        step to the side looks like a small turn); a picture that fits nowhere counts as a turn not made.
+        yaw_error_deg: the same in degrees. motion_f1: macro-F1 of forward, not, back and right, not, left, read from
+        the pictures, against the way the true player went: where a wall holds the player, a dream that walks on is
+        wrong. reaction_db: how much better the next frame under the true action fits the truth than one under a random
+        action from the same state.
+        """
+        source, dreamer = measurement.posed, measurement.dreamer
+        count = min(measurement.sizes.rollouts, measurement.sizes.control_walks)
+        ticks = measurement.sizes.control_ticks
+        walks = measurement.walks(count, ticks)
+        dreams = dreamer.dream_all(walks, ticks, "control", measurement.quiet)
+        truth = [poses(walk)[dreamer.window : dreamer.window + ticks] for walk in walks]
+        after = [dreamer.after_codec(walk.frames[dreamer.window : dreamer.window + ticks]) for walk in walks]
+        dreams[CEILING] = [Dream(frames, track[:, :2]) for frames, track in zip(after, truth, strict=True)]
+        estimator = PoseEstimator(source, lambda frame: dreamer.after_codec(frame[None])[0])
+        step = _longest_step(source)
+        reaction = _reactions(measurement, walks)
+        rows: dict[str, Row] = {}
+        with tqdm(total=len(dreams) * count, desc="pose estimator", unit="walk", disable=measurement.quiet) as bar:
+            for row, some in dreams.items():
+                tracks = []
+                for dream, track in zip(some, truth, strict=True):
+                    tracks.append(_read(estimator, dream, track))
                     bar.update()
-                turns[name].append(np.diff([p.look.yaw_deg for p in read]))
-                turned[name].append(np.diff([look.yaw_deg for look in looks]))
-                moves[name].append(_motion(read))
-            turns["commanded"].append(np.diff(track[:, 2]))
-            moves["keys"].append(_keys(world, walk.actions[window + 1 : window + ticks]))
-    turn, step = ({k: np.concatenate(v) for k, v in group.items()} for group in (turns, moves))
-    commanded = max(float(np.abs(turn["commanded"]).mean()), 1e-9)
-    held_place = {name: np.abs(np.concatenate(turned[name]) - turn["commanded"]) for name in ("dream", "truth")}
-    free_place = {name: np.abs(turn[name] - turn["commanded"]) for name in ("dream", "truth")}
-    held = step["keys"]
-    f1 = {
-        name: float(np.mean([macro_f1(_as_keys(world, step[name])[:, axis], held[:, axis]) for axis in (0, 1)]))
-        for name in ("dream", "truth")
-    }
+                rows[row] = {**_figures(tracks, truth, step), "reaction_db": reaction.get(row)}
+        sizes = {"walks": count, "ticks": ticks, "steps": dreamer.steps}
+        return Part({"sizes": sizes, **compare(rows, ("yaw_error_ratio", "yaw_error_deg"))})
+
+    def judge(self, figures: Mapping[str, Any]) -> float:
+        """10 points each for turns without error and motion told apart."""
+        turn = 1 - min(1.0, dreamed(figures, "yaw_error_ratio", otherwise=1.0))
+        return 10 * (turn + dreamed(figures, "motion_f1"))
+
+
+def _read(estimator: PoseEstimator, dream: Dream, track: np.ndarray) -> _Track:
+    """Readings along a walk, from near the true pose and near the claimed one, whichever fits better."""
+    assert dream.position is not None
+    rng = np.random.Generator(np.random.Philox(key=11))
+    looks, places = [], []
+    for tick in range(0, len(track), _EVERY):
+        truth = pose_of(track[tick])
+        x, y = dream.position[tick].tolist()
+        claimed = Pose(x, y, truth.look)
+        far = math.hypot(claimed.x - truth.x, claimed.y - truth.y) > _APART_M
+        starts = [truth, claimed] if far else [claimed]
+        # Not from the very pose: the estimator has to find it.
+        off_x, off_y, yaw, pitch = (rng.normal(size=4) * (0.03, 0.03, 0.5, 0.3)).tolist()
+        turned = [Pose(s.x, s.y, Look(s.look.yaw_deg + yaw, s.look.pitch_deg + pitch)) for s in starts]
+        look = estimator.best_reading(dream.frames[tick], turned, standing=True)
+        moved = Pose(look.pose.x + off_x, look.pose.y + off_y, look.pose.look)
+        looks.append(look)
+        places.append(estimator.best_reading(dream.frames[tick], [moved], fine=True))
+    return _Track(looks, places)
+
+
+def _figures(tracks: Sequence[_Track], truth: Sequence[np.ndarray], step_m: float) -> dict[str, float | None]:
+    """Of all walks of one row."""
+    errors, commanded, read, true = [], [], [], []
+    for track, true_poses in zip(tracks, truth, strict=True):
+        at = true_poses[::_EVERY]
+        turns = np.diff(at[:, 2])
+        for i, turn in enumerate(turns):
+            before, after = track.looks[i : i + 2]
+            error = abs(after.pose.look.yaw_deg - before.pose.look.yaw_deg - turn)
+            errors.append(error if before.fits and after.fits else max(error, abs(turn)))
+        commanded.append(np.abs(turns))
+        went = _motion([pose_of(row) for row in at])
+        seen = _as_keys(_motion([r.pose for r in track.places]), step_m)
+        fits = np.array([a.fits and b.fits for a, b in zip(track.places[:-1], track.places[1:], strict=True)])
+        seen[~fits] = _UNREAD
+        read.append(seen)
+        true.append(_as_keys(went, step_m))
+    mean_turn = max(float(np.concatenate(commanded).mean()), 1e-9)
+    seen, went = np.concatenate(read), np.concatenate(true)
+    f1 = float(np.mean([macro_f1(seen[:, axis], went[:, axis]) for axis in (0, 1)]))
+    error = float(np.mean(errors))
     return {
-        "look": {
-            "yaw_error_ratio": round(float(held_place["dream"].mean()) / commanded, 4),
-            "ceiling": round(float(held_place["truth"].mean()) / commanded, 4),
-            "yaw_error_deg": round(float(held_place["dream"].mean()), 3),
-            "yaw_error_median_deg": round(float(np.median(held_place["dream"])), 3),
-            "free_place_ratio": round(float(free_place["dream"].mean()) / commanded, 4),
-            "free_place_ceiling": round(float(free_place["truth"].mean()) / commanded, 4),
-            "commanded_deg": round(commanded, 3),
-        },
-        "keys": {"macro_f1": round(f1["dream"], 3), "ceiling": round(f1["truth"], 3)},
-        "counterfactual_gap_db": _gap(world, dreamer, walks, quiet),
-        "readings": 4 * ticks * len(measured),
+        "yaw_error_ratio": round(error / mean_turn, 4),
+        "yaw_error_deg": round(error, 3),
+        "motion_f1": round(f1, 3),
     }
 
 
-def _motion(track: list[Pose]) -> np.ndarray:
-    """Forward and right displacement of each tick, in metres, in the frame after its turn: (T - 1, 2)."""
+def _motion(track: Sequence[Pose]) -> np.ndarray:
+    """Forward and right displacement between poses, in metres, in the frame of the later one: (T - 1, 2)."""
     rows = []
     for a, b in zip(track[:-1], track[1:], strict=True):
         dx, dy, yaw = b.x - a.x, b.y - a.y, math.radians(b.look.yaw_deg)
@@ -91,33 +138,37 @@ def _motion(track: list[Pose]) -> np.ndarray:
     return np.array(rows)
 
 
-def _keys(world: RoomsWorld, actions: np.ndarray) -> np.ndarray:
-    """Walk and strafe held in each tick, -1, 0 or 1: (T, 2)."""
-    space = world.scene.action_space
-    columns = [space.index("walk"), space.index("strafe")]
-    return np.stack([actions[:, c] if c is not None else np.zeros(len(actions)) for c in columns], axis=1).astype(int)
+def _as_keys(motion: np.ndarray, step_m: float) -> np.ndarray:
+    """Motion between two readings (T, 2) -> -1, 0 or 1 an axis: moved by more than a quarter of what walking gives."""
+    return np.where(np.abs(motion) > step_m * _EVERY / 4, np.sign(motion), 0).astype(int)
 
 
-def _as_keys(world: RoomsWorld, motion: np.ndarray) -> np.ndarray:
-    """Motion in a tick -> the keys it looks like: moved by more than a third of a diagonal walking step, or not."""
-    step = rooms_of(world.scene).motion.walk_m_s / world.scene.tick_hz
-    return np.where(np.abs(motion) > step / math.sqrt(2) / 3, np.sign(motion), 0).astype(int)
+def _longest_step(source: PosedSource) -> float:
+    """How far one tick of walking, not running, carries a player, in metres: the longest from any spawn."""
+    ahead, steps = source.scene.action_space.make(walk=1), []
+    for pose in (spawn.pose for spawn in source.scene.spawns):
+        if pose is not None:
+            end = source.move(pose, ahead)
+            steps.append(math.hypot(end.x - pose.x, end.y - pose.y))
+    return max([*steps, 0.01])
 
 
-def _gap(world: RoomsWorld, dreamer: Dreamer, walks: list[Episode], quiet: bool) -> float:
-    """PSNR of the next frame under the true action, less that under a random one, from the same true frames."""
-    window = dreamer.window
+def _reactions(measurement: Measurement, walks: list[Episode]) -> dict[str, float | None]:
+    """For each row, PSNR of the next frame under the true action less that under a random one."""
+    source, dreamer = measurement.posed, measurement.dreamer
+    window, space = dreamer.window, source.scene.action_space
     rng = np.random.Generator(np.random.Philox(key=7))
-    space = world.scene.action_space
     other = []
     for walk in walks:
         action = space.idle
         for _ in range(20):
             action = random_action(space, rng, action)
-        other.append(with_action(world, walk, window, action))
-    right = dreamer.dream(walks, 1, "true action", quiet)
-    wrong = dreamer.dream(other, 1, "random action", quiet)
-    return mean(
-        [psnr(a.frames[0], w.frames[window]) - psnr(b.frames[0], w.frames[window])
-         for a, b, w in zip(right, wrong, walks, strict=True)]
-    )  # fmt: skip
+        other.append(with_action(source, walk, window, action))
+    right = dreamer.dream_all(walks, 1, "true action", measurement.quiet)
+    wrong = dreamer.dream_all(other, 1, "random action", measurement.quiet)
+    truth = [walk.frames[window] for walk in walks]
+    return {
+        row: average([psnr(a.frames[0], t) - psnr(b.frames[0], t)
+                      for a, b, t in zip(right[row], wrong[row], truth, strict=True)], 2)
+        for row in right
+    }  # fmt: skip

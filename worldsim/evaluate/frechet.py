@@ -14,18 +14,15 @@ figures of equally many.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldsim.data.episodes import Episode
-from worldsim.evaluate.rollouts import Dream, Dreamer
-
 FEATURES = 112
-_MOST = 750  # frames a set: some ten seconds of work, and 2000 move the figure by one hundredth of it
+_MOST = 500  # frames a set: some seconds of work for each row
 _STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1)  # of the blocks kept; a block of stride 1 that keeps its width is residual
 _EPSILON = 1e-3  # of the network's batch norms
 _BATCH = 8  # what fits into a cache; larger ones take half as long again
@@ -78,28 +75,27 @@ def load_network() -> FeatureNetwork | None:
     return FeatureNetwork(torch.load(path, map_location="cpu", weights_only=True))
 
 
-def frechet(dreamer: Dreamer, walks: Sequence[Episode], dreams: Sequence[Dream], ticks: int) -> dict[str, float] | None:
-    """Frechet distance to the true frames of the same walks; None without the extra, or of a single frame.
+def frechet(
+    rows: Mapping[str, Sequence[np.ndarray] | None], truths: Sequence[np.ndarray],
+    after_codec: Callable[[np.ndarray], np.ndarray],
+) -> dict[str, float] | None:  # fmt: skip
+    """Frechet distance of each row's frames to the true frames of the same walks; None without the extra, or of a
+    single frame.
 
-    dream: the dreamed frames. codec: the true frames after the codec, the ceiling for whatever is decoded by it.
-    copy_last: the last true frame of each walk, standing still. frames: how many of each, evenly through all walks.
+    rows: by name, a walk's frames uint8 (T, H, W, 3) for each of the truths; None for the true frames after the codec,
+    the ceiling for whatever is decoded by it. All rows take the same ticks, evenly through all walks.
     """
     network = load_network()
-    if network is None or len(walks) * ticks < 2:
+    ticks = len(truths[0])
+    if network is None or len(truths) * ticks < 2:
         return None
-    window = dreamer.window
-    sets: dict[str, list[np.ndarray]] = {name: [] for name in ("truth", "dream", "codec", "copy_last")}
-    for walk, dream, picks in zip(walks, dreams, _evenly(len(walks), ticks, _MOST), strict=True):
-        if not len(picks):
-            continue
-        truth = walk.frames[window + picks]
-        sets["truth"].append(network.features(truth))
-        sets["dream"].append(network.features(dream.frames[picks]))
-        sets["codec"].append(network.features(dreamer.decode(dreamer.encode(truth))))
-        sets["copy_last"].append(network.features(walk.frames[window - 1 : window]).repeat(len(picks), axis=0))
-    features = {name: np.concatenate(parts) for name, parts in sets.items()}
-    truth = features.pop("truth")
-    return {name: round(distance(made, truth), 3) for name, made in features.items()} | {"frames": len(truth)}
+    picked = [(i, picks) for i, picks in enumerate(_evenly(len(truths), ticks, _MOST)) if len(picks)]
+    truth = np.concatenate([network.features(truths[i][picks]) for i, picks in picked])
+    found = {}
+    for name, walks in rows.items():
+        some = [after_codec(truths[i][picks]) if walks is None else walks[i][picks] for i, picks in picked]
+        found[name] = round(distance(np.concatenate([network.features(frames) for frames in some]), truth), 3)
+    return found
 
 
 def distance(made: np.ndarray, truth: np.ndarray) -> float:

@@ -1,13 +1,14 @@
 """Memory: what is still there after turning away and coming back.
 
 Entity, environment and causal consistency in the sense of MBench: things keep their presence, colour and place, the
-place keeps its look, and walls keep stopping.
+place keeps its look, and walls keep stopping. Everything is read from pictures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,188 +16,171 @@ import numpy as np
 from worldsim.action import Action
 from worldsim.camera import Look, Pose
 from worldsim.data.episodes import Episode
-from worldsim.evaluate.metrics import mean, psnr, ssim
-from worldsim.evaluate.rollouts import Dreamer, poses, scripted_walk
+from worldsim.evaluate import report
+from worldsim.evaluate.entities import Thing, entity_figures, visible_things
+from worldsim.evaluate.metric import Measurement, Metric, Part, Row, average, compare, dreamed
+from worldsim.evaluate.metrics import psnr, ssim
+from worldsim.evaluate.nulls import CEILING, DREAM
+from worldsim.evaluate.outcome import can_tell, not_stopped_here, shows
+from worldsim.evaluate.pose_estimator import PoseEstimator
+from worldsim.evaluate.rollouts import Dream, pose_of, poses, scripted_walk
 from worldsim.scene import Scene
-from worldsim.source.rooms.layout import rooms_of
-from worldsim.source.rooms.renderer import RoomsRenderer
-from worldsim.source.rooms.world import RoomsWorld
+from worldsim.source.base import PosedSource
 
 TURN_TICKS, WALK_TICKS, HALF_TURN_TICKS, BUMP_TICKS = 72, 24, 18, 70
-_VISIBLE = 18  # grey levels by which a thing must change a pixel
-_LEAST_PIXELS = 80
-_REACH = 6  # pixels a thing is looked for around its place
+_QUARTERS = [TURN_TICKS * quarter // 4 - 1 for quarter in (1, 2, 3, 4)]
+_LOST_M = 1.0  # a picture that fits nowhere is taken to be so far off
 
 
-@dataclass(frozen=True)
-class Thing:
-    """A solid or picture of the scene as seen from one pose: its mask (H, W), and the picture without it."""
+class Memory(Metric):
+    """Full turns, walks away and back, walks into walls."""
 
-    name: str
-    mask: np.ndarray
-    without: np.ndarray
+    title = "Memory"
+    about = (
+        "What is still there after a full turn, and after turning about, walking away and coming back. A view on the "
+        "way counts as well as the last one, so a frozen picture fails."
+    )
+
+    def run(self, measurement: Measurement) -> Part:
+        """loop_psnr_db: the lowest PSNR of the views after each quarter of a full turn. trip_psnr_db, trip_ssim: the
+        lower of halfway and back, of walks away and back. things_there, things_colour, things_place: shares of the
+        visible things, in the one of those two views where they are lower. wall_stopped: share of walks into a wall
+        whose last picture is that of the place where the truth stops, rather than of one past or short of it;
+        wall_off_m: how far from there the last picture was taken, as read from it, at most 1 m."""
+        source, dreamer = measurement.posed, measurement.dreamer
+        starts = measurement.starts(measurement.sizes.events)
+        loops = [_loop(source, dreamer.window, pose, 1 if i % 2 else -1) for i, pose in enumerate(starts)]
+        trips = [trip for pose in starts if (trip := _there_and_back(source, dreamer.window, pose)) is not None]
+        length = 2 * (WALK_TICKS + HALF_TURN_TICKS)
+        turned = _with_ceiling(measurement, loops, TURN_TICKS, "full turns")
+        back = _with_ceiling(measurement, trips, length, "there and back") if trips else {}
+        bumps = _bumps(source, starts, dreamer.window)
+        bumped = _with_ceiling(measurement, bumps, BUMP_TICKS, "walls") if bumps else {}
+        views = (length // 2, length - 1)
+        things = visible_things(source, [pose_of(poses(t)[dreamer.window + v]) for t in trips for v in views])
+        rows: dict[str, Row] = {}
+        for row in turned:
+            rows[row] = {
+                "loop_psnr_db": average([_lowest(d, w, dreamer.window, _QUARTERS) for d, w in
+                                         zip(turned[row], loops, strict=True)], 2),
+                **_trip_figures(back.get(row, []), trips, dreamer.window, views, things),
+                **_bump_figures(measurement, bumped.get(row, []), bumps),
+            }  # fmt: skip
+        sizes = {"starts": len(starts), "trips": len(trips), "things": sum(map(len, things)), "bumps": len(bumps),
+                 "steps": dreamer.steps}  # fmt: skip
+        strip = _strips(dreamer.window, trips[:3], back.get(DREAM, []))
+        caption = "Turn about, walk away, turn about, walk back: truth above dream."
+        return Part({"sizes": sizes, **compare(rows, ("wall_off_m",))}, [report.picture(strip, caption)])
+
+    def judge(self, figures: Mapping[str, Any]) -> float:
+        """Mean of both PSNRs, and 5 points each for things that are there and walls that stop."""
+        pictures = (dreamed(figures, "loop_psnr_db") + dreamed(figures, "trip_psnr_db")) / 2
+        return pictures + 5 * (dreamed(figures, "things_there") + dreamed(figures, "wall_stopped"))
 
 
-def memory(world: RoomsWorld, dreamer: Dreamer, count: int, quiet: bool) -> tuple[dict[str, Any], np.ndarray]:
-    """Figures over `count` starts, and film strips of walks away and back, truth above dream, uint8 (H, W, 3)."""
-    starts = _starts(world, count)
-    loops = [_loop(world, dreamer, pose, 1 if i % 2 else -1) for i, pose in enumerate(starts)]
-    turned = dreamer.dream(loops, TURN_TICKS, "full turns", quiet)
-    loop = [psnr(d.frames[-1], w.frames[-1]) for d, w in zip(turned, loops, strict=True)]
-    first = [psnr(d.frames[0], w.frames[dreamer.window]) for d, w in zip(turned, loops, strict=True)]
+def turn(scene: Scene, degrees: float, ticks: int) -> list[Action]:
+    """Actions that turn by so much in all, evenly."""
+    control = scene.controls[scene.action_space.index("yaw") or 0]
+    return [scene.action_space.make(yaw=round(degrees / ticks / control.quantum_deg))] * ticks
 
-    trips = [trip for pose in starts if (trip := _there_and_back(world, dreamer, pose)) is not None]
-    length = 2 * (WALK_TICKS + HALF_TURN_TICKS)
-    back = dreamer.dream(trips, length, "there and back", quiet)
-    environment = {
-        "psnr_db": mean([psnr(d.frames[-1], w.frames[-1]) for d, w in zip(back, trips, strict=True)]),
-        "ssim": mean([ssim(d.frames[-1], w.frames[-1]) for d, w in zip(back, trips, strict=True)], 3),
-        "halfway_psnr_db": mean([psnr(d.frames[length // 2], w.frames[dreamer.window + length // 2])
-                                 for d, w in zip(back, trips, strict=True)]),
-        "trips": len(trips),
-    }  # fmt: skip
-    views = [(d.frames[-1], w.frames[-1], _pose(poses(w)[-1]))
-             for d, w in zip(back, trips, strict=True)]  # fmt: skip
+
+def _with_ceiling(measurement: Measurement, walks: list[Episode], ticks: int, what: str) -> dict[str, list[Dream]]:
+    """The dreams of all rows, and the true frames after the codec."""
+    dreamer = measurement.dreamer
+    dreams = dreamer.dream_all(walks, ticks, what, measurement.quiet)
+    dreams[CEILING] = [
+        Dream(dreamer.after_codec(w.frames[dreamer.window :]), poses(w)[dreamer.window :, :2]) for w in walks
+    ]
+    return dreams
+
+
+def _lowest(dream: Dream, walk: Episode, window: int, views: Sequence[int]) -> float:
+    return min(psnr(dream.frames[v], walk.frames[window + v]) for v in views)
+
+
+def _trip_figures(
+    dreams: Sequence[Dream], trips: Sequence[Episode], window: int, views: Sequence[int], things: list[list[Thing]]
+) -> dict[str, float | None]:
+    """Of walks away and back. things: those of each view, view by view of trip by trip."""
+    pairs = list(zip(dreams, trips, strict=True))
+    shown = [(d.frames[v], w.frames[window + v]) for d, w in pairs for v in views]
+    structure = [min(ssim(d.frames[v], w.frames[window + v]) for v in views) for d, w in pairs]
     return {
-        "loop_psnr_db": mean(loop),
-        "loop_first_psnr_db": mean(first),
-        "environment": environment,
-        "entity": _entities(world, views),
-        "causal": causal(world, dreamer, starts, quiet),
-    }, _strips(dreamer, trips[:3], [d.frames for d in back[:3]])
-
-
-def _strips(dreamer: Dreamer, walks: list[Episode], dreams: list[np.ndarray]) -> np.ndarray:
-    """Six moments of each walk, truth above dream."""
-    rows = [np.zeros((1, 1, 3), np.uint8)] if not walks else []
-    for walk, dream in zip(walks, dreams, strict=True):
-        picks = np.linspace(0, len(dream) - 1, 6).astype(int)
-        rows += [np.concatenate(list(frames[picks]), axis=1) for frames in (walk.frames[dreamer.window :], dream)]
-    return np.concatenate(rows, axis=0)
-
-
-def causal(world: RoomsWorld, dreamer: Dreamer, starts: list[Pose], quiet: bool) -> dict[str, Any]:
-    """Walk ahead into whatever is there, for BUMP_TICKS ticks: does it stop where the truth stops?"""
-    ahead = world.scene.action_space.make(walk=1)
-    walks = [scripted_walk(world, pose, [ahead] * BUMP_TICKS, dreamer.window) for pose in starts]
-    walks = [w for w in walks if _stopped(poses(w)[:, :2])]
-    if not walks:
-        return {"bumps": 0}
-    dreams = dreamer.dream(walks, BUMP_TICKS, "bumps", quiet)
-    pairs = list(zip(dreams, walks, strict=True))
-    return {
-        "bumps": len(walks),
-        "stopped": mean([float(_stopped(d.position)) for d in dreams], 3),
-        "off_m": mean([float(np.hypot(*(d.position[-1] - poses(w)[-1, :2]))) for d, w in pairs], 3),
-        "psnr_db": mean([psnr(d.frames[-1], w.frames[-1]) for d, w in pairs]),
+        "trip_psnr_db": average([_lowest(d, w, window, views) for d, w in pairs], 2),
+        "trip_ssim": average(structure),
+        **_worse(*(entity_figures(shown[i::2], things[i::2]) for i in range(2))),
     }
 
 
-def _pose(row: np.ndarray) -> Pose:
-    x, y, yaw, pitch = row.tolist()
-    return Pose(x, y, Look(yaw, pitch))
+def _worse(a: Row, b: Row) -> dict[str, float | None]:
+    """The lower value of each figure."""
+    return {name: min((v for v in (a[name], b[name]) if v is not None), default=None) for name in a}
 
 
-def _stopped(track: np.ndarray) -> bool:
-    return float(np.hypot(*(track[-1] - track[-6]))) < 0.05
+def _bump_figures(
+    measurement: Measurement, dreams: Sequence[Dream], walks: Sequence[Episode]
+) -> dict[str, float | None]:
+    """Of walks into walls."""
+    source, dreamer = measurement.posed, measurement.dreamer
+    estimator = PoseEstimator(source, lambda frame: dreamer.after_codec(frame[None])[0])
+    stopped, off = [], []
+    for dream, walk in zip(dreams, walks, strict=True):
+        end, picture = pose_of(poses(walk)[-1]), dream.frames[-1]
+        stopped.append(shows(picture, walk.frames[-1], not_stopped_here(source, end, end.look.yaw_deg)))
+        assert dream.position is not None
+        x, y = dream.position[-1].tolist()
+        claimed = Pose(x, y, end.look)
+        reading = estimator.best_reading(picture, [end, claimed])
+        far = math.hypot(reading.pose.x - end.x, reading.pose.y - end.y)
+        off.append(min(far, _LOST_M) if reading.fits else _LOST_M)
+    return {"wall_stopped": average(stopped), "wall_off_m": average(off)}
 
 
-def _starts(world: RoomsWorld, count: int) -> list[Pose]:
-    """Level views from the scene's spawns, turned a little further each round."""
-    poses = [spawn.pose for spawn in world.scene.spawns if spawn.pose is not None]
-    starts = []
-    for i in range(count):
-        pose = poses[i % len(poses)]
-        starts.append(Pose(pose.x, pose.y, Look(pose.look.yaw_deg + 45.0 * (i // len(poses)))))
-    return starts
+def _strips(window: int, walks: Sequence[Episode], dreams: Sequence[Dream]) -> np.ndarray:
+    """Six moments of each walk, truth above dream, uint8 (H, W, 3)."""
+    rows = [np.zeros((1, 1, 3), np.uint8)] if not walks else []
+    for walk, dream in zip(walks, dreams, strict=False):
+        picks = np.linspace(0, len(dream.frames) - 1, 6).astype(int)
+        rows += [np.concatenate(list(frames[picks]), axis=1) for frames in (walk.frames[window:], dream.frames)]
+    return np.concatenate(rows, axis=0)
 
 
-def _quanta(scene: Scene, degrees: float) -> int:
-    control = scene.controls[scene.action_space.index("yaw") or 0]
-    return round(degrees / control.quantum_deg)
+def _bumps(source: PosedSource, starts: Sequence[Pose], window: int) -> list[Episode]:
+    """Walks straight ahead that end standing at a wall."""
+    ahead = source.scene.action_space.make(walk=1)
+    facing = [found for pose in starts if (found := facing_a_wall(source, pose)) is not None]
+    return [scripted_walk(source, source.at(pose), [ahead] * BUMP_TICKS, window) for pose in facing]
 
 
-def _turn(scene: Scene, degrees: float, ticks: int) -> list[Action]:
-    return [scene.action_space.make(yaw=_quanta(scene, degrees / ticks))] * ticks
+def facing_a_wall(source: PosedSource, start: Pose) -> Pose | None:
+    """The start turned to where BUMP_TICKS ticks ahead end standing, in a view that tells where: the first of six
+    directions; None if there is none."""
+    ahead = source.scene.action_space.make(walk=1)
+    for turned in range(0, 360, 60):
+        pose = replace(start, look=Look(start.look.yaw_deg + turned))
+        track = [pose]
+        for _ in range(BUMP_TICKS):
+            track.append(source.move(track[-1], ahead))
+        end = track[-1]
+        stands = math.hypot(end.x - track[-6].x, end.y - track[-6].y) < 0.05
+        if stands and can_tell(source.at(end)[1].pixels, not_stopped_here(source, end, pose.look.yaw_deg)):
+            return pose
+    return None
 
 
-def _loop(world: RoomsWorld, dreamer: Dreamer, start: Pose, side: int) -> Episode:
-    return scripted_walk(world, start, _turn(world.scene, side * 360.0, TURN_TICKS), dreamer.window)
+def _loop(source: PosedSource, window: int, start: Pose, side: int) -> Episode:
+    return scripted_walk(source, source.at(start), turn(source.scene, side * 360.0, TURN_TICKS), window)
 
 
-def _there_and_back(world: RoomsWorld, dreamer: Dreamer, start: Pose) -> Episode | None:
+def _there_and_back(source: PosedSource, window: int, start: Pose) -> Episode | None:
     """Turn about, walk away, turn about, walk back: to the same pose, if no wall is in the way within the circle."""
-    scene = world.scene
-    walk = [scene.action_space.make(walk=1)] * WALK_TICKS
-    half = _turn(scene, 180.0, HALF_TURN_TICKS)
+    walk = [source.scene.action_space.make(walk=1)] * WALK_TICKS
+    half = turn(source.scene, 180.0, HALF_TURN_TICKS)
     for off in range(0, 360, 30):
         pose = replace(start, look=Look(start.look.yaw_deg + off))
         track = pose
         for action in [*half, *walk, *half, *walk]:
-            track = world.move(track, action)
+            track = source.move(track, action)
         if np.hypot(track.x - pose.x, track.y - pose.y) < 0.01:
-            return scripted_walk(world, pose, [*half, *walk, *half, *walk], dreamer.window)
+            return scripted_walk(source, source.at(pose), [*half, *walk, *half, *walk], window)
     return None
-
-
-def _entities(world: RoomsWorld, views: list[tuple[np.ndarray, np.ndarray, Pose]]) -> dict[str, Any]:
-    """Share of visible things that are there, of their colour, and in their place, in dreamed views of known poses."""
-    there, colour, place, offs = [], [], [], []
-    engines = list(_without_each(world))
-    try:
-        for dream, truth, pose in views:
-            for name, engine in engines:
-                thing = _see(name, truth, engine.render(pose))
-                if thing is None:
-                    continue
-                there.append(float(_error(dream, truth, thing.mask) < _error(dream, thing.without, thing.mask)))
-                apart = np.abs(dream[thing.mask].mean(axis=0) - truth[thing.mask].mean(axis=0)).max()
-                colour.append(float(apart < 16))
-                off = _offset(dream, truth, thing.mask)
-                offs.append(off)
-                place.append(float(off <= 2))
-    finally:
-        for _, engine in engines:
-            engine.close()
-    if not there:
-        return {"things": 0}
-    return {"things": len(there), "there": mean(there, 3), "same_colour": mean(colour, 3), "same_place": mean(place, 3),
-            "offset_px": mean(offs, 2)}  # fmt: skip
-
-
-def _without_each(world: RoomsWorld) -> Iterator[tuple[str, RoomsRenderer]]:
-    """An engine of the scene without one of its things, for each."""
-    source = rooms_of(world.scene)
-    for field in ("solids", "pictures"):
-        things = getattr(source, field)
-        for i in range(len(things)):
-            less = replace(source, **{field: things[:i] + things[i + 1 :]})
-            yield f"{field}[{i}]", world.renderer_of(replace(world.scene, source=less))
-
-
-def _see(name: str, truth: np.ndarray, without: np.ndarray) -> Thing | None:
-    mask = np.abs(truth.astype(int) - without).max(axis=2) > _VISIBLE
-    return Thing(name, mask, without) if mask.sum() >= _LEAST_PIXELS else None
-
-
-def _error(a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> float:
-    return float(np.square(a[mask].astype(float) - b[mask]).mean())
-
-
-def _offset(dream: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
-    """By how many pixels the thing's true picture must be moved to fit the dream best."""
-    rows, columns = np.nonzero(mask)
-    best, where = np.inf, 0.0
-    height, width = mask.shape
-    for dy in range(-_REACH, _REACH + 1):
-        for dx in range(-_REACH, _REACH + 1):
-            y, x = rows + dy, columns + dx
-            inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-            if inside.sum() < 0.7 * len(rows):
-                continue
-            error = float(
-                np.square(dream[y[inside], x[inside]].astype(float) - truth[rows[inside], columns[inside]]).mean()
-            )
-            if error < best:
-                best, where = error, float(np.hypot(dx, dy))
-    return where

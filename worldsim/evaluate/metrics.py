@@ -7,10 +7,14 @@ import torch
 from torch.nn import functional as F
 
 
+def mse(made: np.ndarray, truth: np.ndarray) -> float:
+    """Mean squared difference, in squared grey levels."""
+    return float(np.square(made.astype(np.float64) - truth).mean())
+
+
 def psnr(made: np.ndarray, truth: np.ndarray) -> float:
     """Peak signal-to-noise ratio in dB, at most 99."""
-    error = float(np.square(made.astype(np.float64) - truth).mean())
-    return min(99.0, 10 * float(np.log10(255.0**2 / max(error, 1e-9))))
+    return min(99.0, 10 * float(np.log10(255.0**2 / max(mse(made, truth), 1e-9))))
 
 
 def ssim(made: np.ndarray, truth: np.ndarray) -> float:
@@ -52,8 +56,3 @@ def macro_f1(read: np.ndarray, true: np.ndarray) -> float:
         both = np.sum((read == label) & (true == label))
         scores.append(2 * both / max(1, np.sum(read == label) + np.sum(true == label)))
     return float(np.mean(scores))
-
-
-def mean(values: list[float], digits: int = 2) -> float:
-    """Rounded mean."""
-    return round(float(np.mean(values)), digits)

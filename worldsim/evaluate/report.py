@@ -13,9 +13,10 @@ from PIL import Image
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d2126; --soft: #68707a; --line: #d9dee4; --page: #fff;
-  --a: #b4532a; --b: #2a6fb4; --c: #7a8a3a }
+  --a: #b4532a; --b: #2a6fb4; --c: #7a8a3a; --d: #8a4a9e; --e: #2a8a80 }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e9ec; --soft: #9aa3ad; --line: #363c44; --page: #16191d; --a: #e08a5c; --b: #6aaee8; --c: #aebf66 }
+  :root { --ink: #e6e9ec; --soft: #9aa3ad; --line: #363c44; --page: #16191d; --a: #e08a5c; --b: #6aaee8; --c: #aebf66;
+  --d: #c08ad2; --e: #62c2b6 }
 }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page);
   max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
@@ -26,6 +27,8 @@ table { border-collapse: collapse; margin: .6rem 0 }
 td, th { padding: .2rem .9rem .2rem 0; text-align: right; font-variant-numeric: tabular-nums; font-weight: normal }
 td:first-child, th:first-child { text-align: left }
 tr + tr td { border-top: 1px solid var(--line) }
+div.wide { overflow-x: auto }
+td:last-child { font-weight: 600 }
 figure { margin: 1rem 0 }
 img { width: 100%; display: block }
 svg { width: 100%; height: auto }
@@ -58,6 +61,34 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     lines = [f"<tr>{cells}</tr>"] if any(head) else []
     lines += ["<tr>" + "".join(f"<td>{html.escape(str(v))}</td>" for v in row) + "</tr>" for row in rows]
     return f"<table>{''.join(lines)}</table>"
+
+
+def figures_table(figures: Mapping[str, Any]) -> str:
+    """A part's figures, one a line: the dream, its null rows, the ceiling and what the generator is worth."""
+    head, rows = figure_rows(figures)
+    said = [[name, *("" if v is None else _short_figure(v) for v in values)] for name, *values in rows]
+    spoken = [name.replace("_", " ") for name in head]
+    return f'<div class="wide">{table(("", *spoken), said)}</div>' if rows else ""
+
+
+def figure_rows(figures: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    """Column names, and a row of name and values for each figure; None where a row lacks the figure."""
+    found = {name: value for name, value in figures.items() if isinstance(value, Mapping) and "dream" in value
+             and not isinstance(value["dream"], list)}  # fmt: skip
+    known = ("dream", "memory_alone", "history_shuffled", "action_zeroed", "last_frame_repeated", "mean_frame",
+             "ceiling", "generator_worth")  # fmt: skip
+    head = [name for name in known if any(name in value for value in found.values())]
+    return head, [[name, *(value.get(column) for column in head)] for name, value in found.items()]
+
+
+def facts(figures: Mapping[str, Any]) -> str:
+    """What a part says besides its figures, such as how much was measured, in one line."""
+    said = {**figures.get("sizes", {}), **{k: v for k, v in figures.items() if isinstance(v, (bool, int, float))}}
+    return ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in said.items())
+
+
+def _short_figure(value: float) -> str:
+    return f"{value:.4g}"
 
 
 def picture(frames: np.ndarray, caption: str) -> str:
@@ -101,12 +132,12 @@ def curves(
     )
     out.append(f'<text x="{left}" y="{top - 2}">{html.escape(y_label)}</text>')
     taken: list[float] = []
-    for colour, (name, (across, up)) in zip(("--a", "--b", "--c", "--soft"), lines.items(), strict=False):
+    for colour, (name, (across, up)) in zip(("--a", "--b", "--c", "--d", "--e", "--soft"), lines.items(), strict=False):
         points = " ".join(f"{at_x(a):.1f},{at_y(b):.1f}" for a, b in zip(across, up, strict=True))
         out.append(f'<polyline points="{points}" fill="none" stroke="var({colour})" stroke-width="1.8"/>')
-        label = at_y(up[-1]) + 4
-        while any(abs(label - t) < 13 for t in taken):
-            label += 13 if label < height / 2 else -13
+        end = at_y(up[-1]) + 4
+        near = sorted((end + 13 * i for i in range(-len(taken) * 2, len(taken) * 2 + 1)), key=lambda y: abs(y - end))
+        label = next(y for y in near if all(abs(y - t) >= 13 for t in taken))  # each label covers at most two others
         taken.append(label)
         out.append(
             f'<text x="{width - right + 8}" y="{label:.1f}" style="fill: var({colour})">{html.escape(name)}</text>'

@@ -166,15 +166,20 @@ class Generator(nn.Module):
 
     def prepare(self, condition: Condition, level: Tensor) -> Prepared:
         """Carry on the players who move, then embed, and modulate at noise levels (L,)."""
-        position = condition.position
-        if condition.apply_action is not None and self.odometry is not None:
-            step = self.odometry(condition.action, position, condition.look[:, 0])
-            low, span = self.odometry.low, self.odometry.span
-            moved = torch.minimum(torch.maximum(position + step, low), low + span)
-            position = torch.where(condition.apply_action[:, None] > 0, moved, position)
+        position = self.carry_on(condition)
         embedded = self.condition.embed(replace(condition, position=position))
         vector, level = embedded.vector.repeat(len(level), 1), level.repeat_interleave(len(position))
         return Prepared(position, embedded, self.modulate(vector, level))
+
+    def carry_on(self, condition: Condition) -> Tensor:
+        """Where the players are after the action, (F, 2) in metres: moved by odometry where `apply_action` says so."""
+        position = condition.position
+        if condition.apply_action is None or self.odometry is None:
+            return position
+        step = self.odometry(condition.action, position, condition.look[:, 0])
+        low, span = self.odometry.low, self.odometry.span
+        moved = torch.minimum(torch.maximum(position + step, low), low + span)
+        return torch.where(condition.apply_action[:, None] > 0, moved, position)
 
     def modulate(self, vector: Tensor, level: Tensor) -> Modulated:
         """The adaLN numbers of F frames, embedded as vectors (F, D), at noise levels (F,)."""
