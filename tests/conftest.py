@@ -11,6 +11,9 @@ import pytest
 from support import make_checkpoint
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # networks this small gain nothing from more, and lose much beside other work
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
 os.environ["WORLDSIM_CACHE"] = tempfile.mkdtemp(prefix="worldsim-test-cache-")  # what is measured here stays here

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,7 @@ class Wire:
     def __init__(self, settings: EngineSettings) -> None:
         self.engine = EngineProcess(settings)
         self.seen: list[Any] = []
+        self._unread: deque[Any] = deque()
         self.epoch = 0
         self.takes_frames = True
         self.pixels: np.ndarray | None = None
@@ -50,19 +52,18 @@ class Wire:
         """The first message, from now on, that `wanted` accepts."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            self.engine.wait(0.1)
-            messages = self.engine.receive()
-            found = None
-            for message in messages:
-                self.seen.append(message)
-                if isinstance(message, Ready):
-                    self.epoch = message.epoch
-                if isinstance(message, FrameShown) and self.takes_frames:
-                    self.pixels = self.engine.take(message)
-                if found is None and wanted(message):
-                    found = message
-            if found is not None:
-                return found
+            if not self._unread:
+                self.engine.wait(0.1)
+                self._unread.extend(self.engine.receive())
+                continue
+            message = self._unread.popleft()
+            self.seen.append(message)
+            if isinstance(message, Ready):
+                self.epoch = message.epoch
+            if isinstance(message, FrameShown) and self.takes_frames:
+                self.pixels = self.engine.take(message)
+            if wanted(message):
+                return message
         raise AssertionError(f"no such message; the last were {self.seen[-5:]}")
 
     def until_kind(self, kind: type) -> Any:
