@@ -13,8 +13,9 @@ import pytest
 from worldsim.camera import Look, Pose
 from worldsim.errors import ConfigError, DataError
 from worldsim.evaluate.metric import WORTH, Measurement, Sizes, average, compare
-from worldsim.evaluate.metrics import gradient_energy, macro_f1, psnr, ssim
+from worldsim.evaluate.metrics import gradient_energy, macro_f1, ssim
 from worldsim.evaluate.report import curves, figure_rows, page, picture, section, table
+from worldsim.psnr import psnr
 
 
 def noise(seed: int) -> np.ndarray:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from worldsim.config import require
 from worldsim.errors import TraceError, shown
 
@@ -137,6 +139,10 @@ class ActionSpace:
     def scaled(self, action: Action) -> tuple[float, ...]:
         """Each value over its bound, in [-1, 1]: what the generator's condition sees."""
         return tuple(v / c.bounds[1] for v, c in zip(action.values, self.controls, strict=True))
+
+    def scale(self, values: np.ndarray) -> np.ndarray:
+        """Many actions (..., A) as `scaled` has one: float32 in [-1, 1]."""
+        return values.astype(np.float32) / np.array([c.bounds[1] for c in self.controls], np.float32)
 
     def check(self, values: Any, where: str) -> Action:
         """An action from plain data (a trace's list). Raises TraceError naming `where`."""

@@ -59,6 +59,13 @@ class Camera:
         return Look(look.yaw_deg + yaw_deg, pitch)
 
 
+def look_radians(poses: np.ndarray) -> np.ndarray:
+    """Looks (T, 2) of poses (T, 4) as `Look.radians` has one: yaw within one turn and pitch, float32."""
+    radians = np.deg2rad(poses[:, 2:].astype(np.float64))
+    radians[:, 0] %= 2 * math.pi
+    return radians.astype(np.float32)
+
+
 def rotation(look: Look) -> np.ndarray:
     """World axes of a view as rows: right, up, forward. float64 (3, 3)."""
     yaw, pitch = math.radians(look.yaw_deg), math.radians(look.pitch_deg)

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--speculate", type=_speculate, default="auto", metavar="auto|off|COUNT")
     parser.add_argument(
         "--anchor", choices=("frame", "spawn", "off"), default="frame",
-        help="what a dream that has strayed begins afresh from: its own last picture, the nearest spawn, nothing",
+        help="what a dream that has drifted begins afresh from: its own last picture, the nearest spawn, nothing",
     )  # fmt: skip
     parser.add_argument(
         "--actions", metavar="random|idle|human|hand:FILE.csv|TRACE",

@@ -13,10 +13,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from worldsim.action import ActionSpace
+from worldsim.camera import look_radians
 from worldsim.data.episodes import list_episodes, read_episode
 from worldsim.data.transitions import Transitions
 from worldsim.errors import DataError
-from worldsim.model.codec import Codec, to_tensor
+from worldsim.model.codec import PATCH, Codec, to_grid, to_tensor, to_tokens
 from worldsim.model.condition import Condition
 from worldsim.scene import Scene, is_hash_of
 
@@ -49,19 +50,22 @@ class Latents:
 
     def __init__(self, tensors: dict[str, Tensor], space: ActionSpace) -> None:
         self.latents, self.starts = tensors["latents"], tensors["starts"].numpy()
-        bounds = torch.tensor([c.bounds[1] for c in space.controls], dtype=torch.float32)
-        self.action = tensors["actions"].float() / bounds
-        poses = tensors["poses"].double()
+        self.action = torch.from_numpy(space.scale(tensors["actions"].numpy()))
+        poses = tensors["poses"].numpy()
         self.posed = bool(len(poses))
         """Whether the source knows poses; without them positions and looks are zeros."""
         if not self.posed:
-            poses = torch.zeros(len(self.latents), 4, dtype=torch.float64)
-        self.position = poses[:, :2].float()
-        self.look = torch.remainder(poses[:, 2:].deg2rad(), 2 * torch.pi).float()
-        self.look[:, 1] = poses[:, 3].deg2rad().float()
+            poses = np.zeros((len(self.latents), 4))
+        self.position = torch.from_numpy(poses[:, :2].astype(np.float32))
+        self.look = torch.from_numpy(look_radians(poses))
         self._later = np.setdiff1d(np.arange(len(self.latents)), self.starts)  # frames with one before them
         self.channel_weight = tensors["channel_weight"]
         self._rank, self.world = 0, 1
+
+    @property
+    def longest(self) -> int:
+        """Frames of the longest episode."""
+        return int(np.diff(self.starts).max())
 
     def share(self, rank: int, world: int) -> None:
         """Draw for one of several processes from now on: of every batch, each gets its own rows."""
@@ -117,7 +121,7 @@ def load_latents(codec: Codec, codec_hash: str, data: Path, split: str, scene: S
             parts = [
                 codec.encode(to_tensor(f)) for f in np.array_split(episode.frames, max(1, len(episode.frames) // 50))
             ]
-        latents.append(torch.cat(parts).flatten(2).transpose(1, 2).half())  # (T, N, C)
+        latents.append(to_tokens(torch.cat(parts)).half())  # (T, N, C)
         actions.append(torch.from_numpy(episode.actions.astype(np.int16)))
         if episode.poses is not None and scene.place is not None:
             poses.append(torch.from_numpy(episode.poses.astype(np.float64)))
@@ -141,7 +145,7 @@ def load_latents(codec: Codec, codec_hash: str, data: Path, split: str, scene: S
 def channel_weights(codec: Codec, latents: Tensor, size: tuple[int, int], floor: float = 0.3) -> Tensor:
     """What an error in each channel costs in pixels, mean 1, with a floor: weights of the generator's loss. (C,)"""
     picks = latents[torch.linspace(0, len(latents) - 1, 16).long()].float()
-    grid = picks.transpose(1, 2).unflatten(2, (size[0] // 16, size[1] // 16))
+    grid = to_grid(picks, size[0] // PATCH)
     plain = codec.decode(grid)
     cost = []
     for channel in range(grid.shape[1]):

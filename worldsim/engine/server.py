@@ -185,7 +185,7 @@ class Engine:
         if result.reanchored:
             self._show(self._session.frame)
             begun = "its own last picture" if self._session.frame is result.frame else "the nearest start"
-            self._say(Note(f"the dream had strayed; begun afresh from {begun}"))
+            self._say(Note(f"the dream had drifted; begun afresh from {begun}"))
         self._due = arrived + message.period_s
         self._session.slack(self._left)
         self._ticks += 1

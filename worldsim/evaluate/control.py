@@ -13,10 +13,11 @@ from tqdm import tqdm
 from worldsim.camera import Look, Pose
 from worldsim.data.episodes import Episode
 from worldsim.evaluate.metric import Measurement, Metric, Part, Row, average, compare, dreamed
-from worldsim.evaluate.metrics import macro_f1, psnr
+from worldsim.evaluate.metrics import macro_f1
 from worldsim.evaluate.nulls import CEILING
 from worldsim.evaluate.pose_estimator import PoseEstimator, Reading
 from worldsim.evaluate.rollouts import Dream, pose_of, poses, with_action
+from worldsim.psnr import psnr
 from worldsim.source.base import PosedSource
 from worldsim.source.player import random_action
 

@@ -14,10 +14,10 @@ from worldsim.camera import Look, Pose
 from worldsim.data.episodes import Episode
 from worldsim.evaluate.memory import BUMP_TICKS, facing_a_wall
 from worldsim.evaluate.metric import Measurement, Metric, Part, Row, average, compare
-from worldsim.evaluate.metrics import psnr
 from worldsim.evaluate.nulls import CEILING
 from worldsim.evaluate.outcome import likeness, not_stopped_here, shows
 from worldsim.evaluate.rollouts import Dream, pose_of, poses, scripted_walk
+from worldsim.psnr import psnr
 
 _VIEWS = {"backwards": (180.0, {"walk": -1}), "sideways": (90.0, {"strafe": -1})}
 _EXCHANGED = [2, 0, 1]  # red becomes green, green blue, blue red

@@ -14,8 +14,9 @@ from worldsim.action import Action
 from worldsim.camera import Pose
 from worldsim.evaluate import report
 from worldsim.evaluate.metric import SEEDS, Measurement, Metric, Part, Row, compare, dreamed
-from worldsim.evaluate.metrics import gradient_energy, psnr
+from worldsim.evaluate.metrics import gradient_energy
 from worldsim.evaluate.nulls import DREAM, HISTORY_SHUFFLED, LAST_FRAME_REPEATED
+from worldsim.psnr import psnr
 from worldsim.source.base import PosedSource
 from worldsim.world import Frame, Spawn, World
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from worldsim.camera import Pose
 from worldsim.evaluate.metric import average
-from worldsim.evaluate.metrics import mse
+from worldsim.psnr import mse
 from worldsim.source.base import PosedSource
 from worldsim.source.rooms.layout import RoomsConfig
 from worldsim.source.rooms.renderer import RoomsRenderer

@@ -19,11 +19,12 @@ from worldsim.data.episodes import Episode
 from worldsim.evaluate import report
 from worldsim.evaluate.entities import Thing, entity_figures, visible_things
 from worldsim.evaluate.metric import Measurement, Metric, Part, Row, average, compare, dreamed
-from worldsim.evaluate.metrics import psnr, ssim
+from worldsim.evaluate.metrics import ssim
 from worldsim.evaluate.nulls import CEILING, DREAM
 from worldsim.evaluate.outcome import can_tell, not_stopped_here, shows
 from worldsim.evaluate.pose_estimator import PoseEstimator
 from worldsim.evaluate.rollouts import Dream, pose_of, poses, scripted_walk
+from worldsim.psnr import psnr
 from worldsim.scene import Scene
 from worldsim.source.base import PosedSource
 

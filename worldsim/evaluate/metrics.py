@@ -7,16 +7,6 @@ import torch
 from torch.nn import functional as F
 
 
-def mse(made: np.ndarray, truth: np.ndarray) -> float:
-    """Mean squared difference, in squared grey levels."""
-    return float(np.square(made.astype(np.float64) - truth).mean())
-
-
-def psnr(made: np.ndarray, truth: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB, at most 99."""
-    return min(99.0, 10 * float(np.log10(255.0**2 / max(mse(made, truth), 1e-9))))
-
-
 def ssim(made: np.ndarray, truth: np.ndarray) -> float:
     """Structural similarity (Wang et al. 2004, eq. 13): Gaussian window of 11 pixels, sigma 1.5, mean over channels."""
     reach = torch.arange(11, dtype=torch.float64) - 5

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from worldsim.camera import Pose
-from worldsim.evaluate.metrics import mse, psnr
+from worldsim.psnr import mse, psnr
 from worldsim.source.base import PosedSource
 
 _CLEAR_DB = 25.0  # two outcomes that look more alike cannot be told apart in a dream that errs by about as much

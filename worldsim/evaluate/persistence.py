@@ -17,10 +17,10 @@ from worldsim.data.episodes import Episode
 from worldsim.evaluate import report
 from worldsim.evaluate.memory import HALF_TURN_TICKS, turn
 from worldsim.evaluate.metric import SEEDS, Measurement, Metric, Part, Row, average, compare, dreamed
-from worldsim.evaluate.metrics import psnr
 from worldsim.evaluate.nulls import ACTION_ZEROED, CEILING, DREAM, LAST_FRAME_REPEATED, MEANING
 from worldsim.evaluate.outcome import likeness, shows
 from worldsim.evaluate.rollouts import Dream, Dreamer, scripted_walk
+from worldsim.psnr import psnr
 from worldsim.world import Frame, State
 
 HORIZONS = (1, 4, 16, 64)

@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from worldsim.camera import Look, Pose
-from worldsim.evaluate.metrics import psnr
+from worldsim.psnr import psnr
 from worldsim.source.base import PosedSource
 
 # Steps at which the engine's picture is differentiated: metres to the right and forward, degrees of yaw and pitch.

@@ -11,8 +11,9 @@ from worldsim.data.episodes import Episode
 from worldsim.evaluate import report
 from worldsim.evaluate.frechet import frechet
 from worldsim.evaluate.metric import Measurement, Metric, Part, Strip, average, compare, dreamed
-from worldsim.evaluate.metrics import flip, gradient_energy, psnr, ssim
+from worldsim.evaluate.metrics import flip, gradient_energy, ssim
 from worldsim.evaluate.nulls import CEILING, DREAM, LAST_FRAME_REPEATED
+from worldsim.psnr import psnr
 
 HORIZONS = (1, 16, 64, 256, 512)
 MEAN_FRAME = "mean_frame"

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from worldsim.action import Action
-from worldsim.camera import Look, Pose
+from worldsim.camera import Look, Pose, look_radians
 from worldsim.data.collect import play_episode
 from worldsim.data.episodes import Episode, list_episodes, read_episode
 from worldsim.errors import DataError
@@ -27,7 +27,7 @@ from worldsim.evaluate.nulls import (
 )
 from worldsim.inference.network import eager
 from worldsim.inference.rollout import Rollout, Trajectory, rollout_trajectory
-from worldsim.model.codec import Codec, to_pixels, to_tensor
+from worldsim.model.codec import Codec, to_grid, to_pixels, to_tensor, to_tokens
 from worldsim.model.generator import Generator
 from worldsim.scene import Scene, is_hash_of, scene_hash
 from worldsim.source.base import PosedSource, SourceWorld
@@ -112,8 +112,7 @@ class Dreamer:
 
     def decode(self, latents: Tensor) -> np.ndarray:
         """Latents (T, N, C) -> frames uint8 (T, H, W, 3)."""
-        shape = self.generator.shape
-        grid = latents.transpose(1, 2).unflatten(2, (shape.rows, shape.columns))
+        grid = to_grid(latents, self.generator.shape.rows)
         with torch.no_grad():
             return np.concatenate([to_pixels(self.codec.decode(part)) for part in grid.split(64)])
 
@@ -121,7 +120,7 @@ class Dreamer:
         """Frames uint8 (T, H, W, 3) -> latents (T, N, C)."""
         with torch.no_grad():
             parts = [self.codec.encode(to_tensor(part)) for part in np.array_split(frames, -(-len(frames) // 64))]
-        return torch.cat(parts).flatten(2).transpose(1, 2)
+        return to_tokens(torch.cat(parts))
 
     def after_codec(self, frames: np.ndarray) -> np.ndarray:
         """Frames uint8 (T, H, W, 3) as the codec shows them: the best that a dream can look like."""
@@ -129,10 +128,10 @@ class Dreamer:
 
     def _trajectory(self, walks: Sequence[Episode], known: np.ndarray, ticks: int) -> Trajectory:
         count, end = len(walks), self.window + ticks
-        bounds = np.array([c.bounds[1] for c in self.scene.controls], np.float32)
+        space = self.scene.action_space
         return Trajectory(
             self.encode(known.reshape(-1, *known.shape[2:])).unflatten(0, (count, self.window)),
-            torch.from_numpy(np.stack([w.actions[:end] / bounds for w in walks]).astype(np.float32)),
+            torch.from_numpy(np.stack([space.scale(w.actions[:end]) for w in walks])),
             torch.from_numpy(np.stack([_look(w)[:end] for w in walks])),
             torch.from_numpy(np.stack([_positions(w)[: self.window] for w in walks]).astype(np.float32)),
         )
@@ -159,9 +158,7 @@ def _look(walk: Episode) -> np.ndarray:
     """Commanded looks (T, 2) in radians, yaw in one turn; zeros without poses."""
     if walk.poses is None:
         return np.zeros((len(walk.actions), 2), np.float32)
-    angles = np.deg2rad(walk.poses[:, 2:])
-    angles[:, 0] %= 2 * np.pi
-    return angles.astype(np.float32)
+    return look_radians(walk.poses)
 
 
 def _standing(walk: Episode, picture: np.ndarray, window: int, ticks: int) -> Dream:

@@ -3,8 +3,8 @@
 The volume holds a density and a few features a cell, nothing but trained weights. Along each ray the density says
 where the view ends (volume rendering: Mildenhall et al. 2020, eq. 3; cells instead of a network: Sun et al. 2022), the
 features found on the way and, in finer cells, at that end say what is seen, and a small network turns those of a
-token's rays into a guess of its latent.
-A generator starts from that guess: it need not store the place in its layers, where it costs hours to learn.
+token's rays into a guess of its latent: the token's prior.
+A generator starts from it, and need not store the place in its layers, where it costs hours to learn.
 """
 
 from __future__ import annotations

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from worldsim.errors import ConfigError, TraceError, shown
 from worldsim.play.session import Session, SessionSettings
 from worldsim.play.spawn_notes import read_spawn_note
 from worldsim.play.trace import Record, Trace, check_seed, decode_picture
+from worldsim.psnr import psnr
 from worldsim.runtime import BACKENDS, Numerics
 from worldsim.world import Frame
 from worldsim.worlds.catalogue import LoadedWorld, LoadOptions, find_world
@@ -95,7 +94,10 @@ class Replay:
             if result.digest != wanted and self.first_difference is None:
                 self.first_difference = tick
             if "picture" in record.data and self.first_difference is not None and self.psnr_db is None:
-                self.psnr_db = frame_psnr(result.frame.pixels, decode_picture(record.data["picture"], where))
+                picture = decode_picture(record.data["picture"], where)
+                if picture.shape != result.frame.pixels.shape:
+                    raise TraceError(f"{where}: the picture must be {result.frame.pixels.shape}, got {picture.shape}")
+                self.psnr_db = psnr(result.frame.pixels, picture)
             return result.frame
         if record.kind == "rewind":
             return session.rewind(fields.get("tick", int))
@@ -153,11 +155,3 @@ class _Fields:
             wanted = {int: "a whole number", str: "text", list: "a list", dict: "a mapping"}[kind]
             raise TraceError(f"{self._where}: {name} of a {self._record.kind} must be {wanted}, got {shown(value)}")
         return value
-
-
-def frame_psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """PSNR in dB of two uint8 frames; 99 if they are equal. Raises TraceError if their sizes differ."""
-    if a.shape != b.shape:
-        raise TraceError(f"pictures must be of one size, got {a.shape} and {b.shape}")
-    error = float(np.mean((a.astype(np.float64) - b) ** 2))
-    return 99.0 if error == 0 else min(99.0, 10 * float(np.log10(255.0**2 / error)))

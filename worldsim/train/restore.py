@@ -109,7 +109,7 @@ def take_parts(generator: Generator, name: str) -> tuple[dict[str, Any], ...]:
 
 
 def with_place_memory(old: Generator, codec: Codec, exporter: Exporter) -> Generator:
-    """The generator with a new place memory. It now adds to the memory's guess, so what it adds starts at nothing."""
+    """The generator with a new place memory. It now adds to the memory's prior, so what it adds starts at nothing."""
     new = exporter.build(replace(old.config, place=PlaceConfig()), codec)
     new.load_state_dict(old.state_dict(), strict=False)
     torch.nn.init.zeros_(new.token_out.weight)

@@ -39,11 +39,6 @@ class Setup:
             request, preset, base, codec, exporter, dist,
         )  # fmt: skip
 
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of tokens."""
-        return self.generator.shape.rows, self.generator.shape.columns
-
     def require_place(self) -> None:
         """Raises ConfigError unless the scene has a camera and poses."""
         if self.request.scene.place is None:
@@ -99,9 +94,9 @@ class Setup:
         request = self.request
         return load_latents(self.codec, encoder_hash(self.codec), request.data, split, request.scene, request.quiet)
 
-    def dream(self) -> np.ndarray:
+    def dream(self) -> np.ndarray | None:
         """Film strips of the generator as it stands. uint8 (H, W, 3)."""
-        return dream_picture(self.generator, self.codec, self.held_out, self.grid)
+        return dream_picture(self.generator, self.codec, self.held_out)
 
     def frames(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Frames uint8 (N, H, W, 3) to train a codec on, at most as many as the preset holds in memory, and their poses

@@ -67,7 +67,7 @@ class NeuralWorld(World):
         self, scene: Scene, networks: Networks, steps: int, context_level: float,
         latent_range: LatentRange | None = None,
     ) -> None:  # fmt: skip
-        """latent_range: of the training frames; without it the dream is never said to have strayed."""
+        """latent_range: of the training frames; without it the dream is never said to have drifted."""
         self._scene = scene
         self._latent_range = latent_range
         self._watched = latent_range is not None and latent_range.surprise is not None

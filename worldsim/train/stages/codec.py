@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldsim.model.codec import Codec, to_pixels, to_tensor
+from worldsim.camera import look_radians
+from worldsim.model.codec import Codec, to_grid, to_pixels, to_tensor
 from worldsim.model.condition import Condition
 from worldsim.model.generator import Generator
 from worldsim.train.setup import Setup
@@ -99,16 +100,13 @@ class CodecStage(Stage):
 def recall(generator: Generator, codec: Codec, poses: np.ndarray) -> Callable[[np.ndarray], Tensor]:
     """What the place memory makes of frames, by index: raw latents (B, C, h, w)."""
     generator.eval().requires_grad_(False)
-    device, grid = next(generator.parameters()).device, (generator.shape.rows, generator.shape.columns)
-    place = torch.from_numpy(poses.astype(np.float32)).to(device)
-    place[:, 2:] = place[:, 2:].deg2rad()
+    shape, device = generator.shape, next(generator.parameters()).device
+    place = torch.from_numpy(np.concatenate([poses[:, :2].astype(np.float32), look_radians(poses)], axis=1)).to(device)
 
     def recalled(index: np.ndarray) -> Tensor:
-        here = place[torch.from_numpy(index)]
-        nothing = here.new_zeros((len(here), generator.shape.actions))
-        condition = Condition(nothing, here[:, 2:], here[:, :2], here.new_ones(len(here)))
+        condition = Condition.at(place[torch.from_numpy(index)], shape.actions)
         with torch.no_grad():
-            latents = generator.condition.recall(condition).float().transpose(1, 2).unflatten(2, grid)
+            latents = to_grid(generator.condition.recall(condition).float(), shape.rows)
         return latents * codec.latent_std[:, None, None] + codec.latent_mean[:, None, None]
 
     return recalled

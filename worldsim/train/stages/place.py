@@ -50,7 +50,7 @@ class PlaceStage(Stage):
         generator = setup.generator
 
         def picture() -> np.ndarray:
-            return place_picture(generator, setup.codec, setup.held_out, setup.grid)
+            return place_picture(generator, setup.codec, setup.held_out)
 
         return cls(generator, setup.latents, setup.exporter, picture)
 
@@ -61,8 +61,8 @@ class PlaceStage(Stage):
     def loss(self, step_seed: int, step: int) -> tuple[Tensor, dict[str, float]]:
         rng = np.random.Generator(np.random.Philox(key=step_seed))
         frames = self._latents.draw_frames(rng, self._batch).to(next(self._generator.parameters()).device)
-        guess = self._generator.condition.recall(frames.condition(torch.ones(len(frames.latents))))
-        error = (guess.float() - frames.latents[:, 0]).square()
+        prior = self._generator.condition.recall(frames.condition(torch.ones(len(frames.latents))))
+        error = (prior.float() - frames.latents[:, 0]).square()
         weighted = (error * self._latents.channel_weight.to(error.device)).mean()
         return weighted, {"spread": float(error.detach().mean().sqrt())}
 
