@@ -402,3 +402,28 @@ def test_a_strayed_dream_is_begun_afresh_and_replays(straying, some_actions, tmp
 def test_a_dream_that_keeps_to_what_it_knows_is_left_alone(make, some_actions):
     session = make()
     assert not any(session.advance(a).reanchored for a in some_actions)
+
+
+@pytest.mark.parametrize("method", ["prefill", "start"])
+def test_a_swap_that_fails_leaves_the_session_as_it_was(
+    make, other_folder, some_actions, tmp_path, monkeypatch, method
+):
+    """Of the same scene, or of one that has to start anew; what is recorded knows nothing of it."""
+    expected = digests(make(), some_actions[:20])
+    session = make()
+    session.record(tmp_path / "a.jsonl")
+    made = digests(session, some_actions[:10])
+    other = open_world(str(other_folder), LoadOptions(threads=2, backend="eager"))
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("no memory left")
+
+    monkeypatch.setattr(other.world, method, fail)
+    if method == "start":
+        monkeypatch.setattr(other.world, "prefill", lambda *_: None)
+    here = session.origin
+    with pytest.raises(RuntimeError, match="no memory left"):
+        session.swap(other, other.entry.spawn(None))
+    assert session.origin is here and torch.get_num_threads() == 1
+    assert made + digests(session, some_actions[10:20]) == expected
+    assert replays(session, tmp_path / "a.jsonl")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +69,9 @@ class Session:
         self._drafts = self._new_drafts()
         # Actions used, with the motions wanted, since the predictor last learned.
         self._unlearned: deque[tuple[Action, tuple[float, float] | None]] = deque(maxlen=_LEARNED_AT_ONCE)
-        self._begin()
+        state, frame = self._enter(self.origin, self.settings.seed)
+        assert frame is not None
+        self._begin(self.origin, self.settings.seed, state, frame)
 
     @property
     def loaded(self) -> LoadedWorld:
@@ -177,11 +179,12 @@ class Session:
 
     def reset(self, seed: int | None = None, spawn: Spawn | None = None) -> Frame:
         """Start again, at the same spawn and seed unless told otherwise."""
-        self.settings.seed = self.settings.seed if seed is None else seed
-        if spawn is not None:
-            self.origin = Origin(self.loaded, spawn)
-        self._recorder.control("reset", {"seed": self.settings.seed, "spawn": self.origin.note()}, keep=False)
-        self._begin()
+        seed = self.settings.seed if seed is None else seed
+        origin = self.origin if spawn is None else Origin(self.loaded, spawn)
+        state, frame = self._enter(origin, seed)
+        assert frame is not None  # nothing to go on from
+        self._recorder.control("reset", {"seed": seed, "spawn": origin.note()}, keep=False)
+        self._begin(origin, seed, state, frame)
         return self.frame
 
     def swap(self, loaded: LoadedWorld, spawn: Spawn, observed: int = SEEN_TICKS) -> Frame:
@@ -193,22 +196,20 @@ class Session:
         past: list[ObservedFrame] = []
         if loaded.scene == self.loaded.scene:
             past = self._history.observed(min(observed, SEEN_TICKS))
-        tick, origin = self.tick, Origin(loaded, spawn)
-        loaded.numerics.use_threads()
-        state = loaded.world.prefill(self.settings.seed, past) if past else None
-        self.origin = origin
+        origin, seed = Origin(loaded, spawn), self.settings.seed
+        state, frame = self._enter(origin, seed, past)
         data = {
-            "tick": tick, "checkpoint": loaded.name, "sha256": loaded.sha256, "steps": loaded.steps,
+            "tick": self.tick, "checkpoint": loaded.name, "sha256": loaded.sha256, "steps": loaded.steps,
             "spawn": origin.note(), "moments": len(past), "numerics": loaded.numerics.as_dict(),
         }  # fmt: skip
-        if state is None:
+        if frame is not None:
+            self._recorder.control("swap", data, keep=False)
+            self._begin(origin, seed, state, frame)
             self._drafts = self._new_drafts(self.drafts)
             self._unlearned.clear()
-            self._recorder.control("swap", data, keep=False)
-            self._begin()
         else:
-            last = past[-1]
-            self._history.newest = self._beginning(last.frame, last.action, self.digest, state)
+            last, mark, self.origin = past[-1], self.digest, origin
+            self._history.newest = self._beginning(last.frame, last.action, mark, state)
             self._recorder.control("swap", data, keep=True)
         return self.frame
 
@@ -247,17 +248,27 @@ class Session:
         """Keep what was recorded."""
         self.stop_recording()
 
-    def _begin(self) -> None:
-        """Start the world at its origin: the branch that leads from here to now is empty."""
+    def _enter(self, origin: Origin, seed: int, past: Sequence[ObservedFrame] = ()) -> tuple[State, Frame | None]:
+        """A world's state after the frames of `past`, and None; or, without any or where it cannot go on from pictures,
+        its state and frame at the origin. If that fails the session is as it was."""
+        world = origin.loaded.world
+        try:
+            # Torch's threads belong to whoever calls it: a world loaded in a thread of its own, or played before
+            # another, does not have those of its numerics until it is given them here.
+            origin.loaded.numerics.use_threads()
+            state = world.prefill(seed, past) if past else None
+            return (state, None) if state is not None else world.start(seed, origin.spawn)
+        except BaseException:
+            self.loaded.numerics.use_threads()
+            raise
+
+    def _begin(self, origin: Origin, seed: int, state: State, frame: Frame) -> None:
+        """A world has started at an origin: the branch that leads from here to now is empty."""
         self._drafts.drop()
-        loaded = self.loaded
-        # Torch's threads belong to whoever calls it: a world loaded in a thread of its own, or played before another,
-        # does not have those of its numerics until it is given them here.
-        loaded.numerics.use_threads()
-        state, frame = loaded.world.start(self.settings.seed, self.origin.spawn)
+        self.origin, self.settings.seed = origin, seed
         first = self._beginning(frame, self.scene.action_space.idle, digest(frame.pixels), state)
         self._history = History(int(self.settings.rewind_s * self.scene.tick_hz), first)
-        self._recorder.restart(self.origin, self.settings.seed)
+        self._recorder.restart(origin, seed)
 
     def _beginning(self, frame: Frame, action: Action, mark: str, state: State) -> HistoryEntry:
         """Where the played world begins, from pictures."""
