@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from worldsim.errors import ConfigError
-from worldsim.registry import STAGES, WORLDS, Registry
+from worldsim.evaluate.metric import Measurement, Metric, Part
+from worldsim.evaluate.suite import evaluate
+from worldsim.registry import METRICS, STAGES, WORLDS, Registry
 from worldsim.runtime import Numerics
 from worldsim.scene import scene_hash
 from worldsim.train.stages.base import Stage
@@ -84,13 +86,24 @@ class Mean(Stage):
         pass
 
 
+class Brightness(Metric):
+    """A part of the evaluation: how bright the truth is."""
+
+    title, about, needs_pose = "Brightness", "How bright the truth is.", False
+
+    def run(self, measurement):
+        frame = measurement.source.start(0, measurement.source.spawns()[0])[1]
+        return Part({"sizes": {"frames": 1}, "brightness": {"dream": float(frame.pixels.mean())}})
+
+
 @pytest.fixture
 def outside(scene, monkeypatch):
-    """A module of somebody else's, which registers two things."""
+    """A module of somebody else's, which registers three things."""
     module = ModuleType("outside_worldsim")
-    module.ConstantEntry, module.Mean = entry_of(scene), Mean
+    module.ConstantEntry, module.Mean, module.Brightness = entry_of(scene), Mean, Brightness
     monkeypatch.setitem(sys.modules, "outside_worldsim", module)
-    for registry, name, where in ((WORLDS, "constant", "ConstantEntry"), (STAGES, "mean", "Mean")):
+    kinds = (WORLDS, "constant", "ConstantEntry"), (STAGES, "mean", "Mean"), (METRICS, "brightness", "Brightness")
+    for registry, name, where in kinds:
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
         registry.register(name, f"outside_worldsim:{where}")
 
@@ -133,6 +146,13 @@ def test_a_training_stage_is_trained_by_its_name(outside, scene, nonsense_episod
 
     request = Request("mean", scene, tmp_path / "run", nonsense_episodes, parts_from=str(checkpoint_folder), quiet=True)
     assert "loss" in train(request, TrainConfig(steps=2))
+
+
+@pytest.mark.gl
+def test_a_part_of_the_evaluation_is_measured_by_its_name(outside, scene):
+    with scene.source.open(scene) as source:
+        done = evaluate(Measurement(source, dreamer=None), only="brightness")
+    assert 40 < done.figures["brightness"]["brightness"]["dream"] < 200 and "Brightness" in done.sections[0]
 
 
 def test_unknown_names_tell_the_nearest():
