@@ -32,7 +32,7 @@ class Counterfactual(Metric):
         "The same walk into a wall: with the start's colours exchanged, where a dream that follows its pictures keeps "
         "the new colours and the outcome; walked backwards; walked sideways."
     )
-    judged = False  # what it asks of a checkpoint is asked by memory and persistence as well
+    # A promotion does not ask this part: what it asks of a checkpoint, memory and persistence ask as well.
 
     def run(self, measurement: Measurement) -> Part:
         """recoloured_kept_after_N: how far the picture of tick N has stayed with the new colours, 1, or gone back to

@@ -110,8 +110,6 @@ class Metric(ABC):
     """What the part asks, in a sentence or two, for the report."""
     needs_pose: bool = True
     """Whether the part puts the source's camera somewhere or reads poses."""
-    judged: bool = True
-    """Whether a run that gets worse in this part is not promoted."""
 
     def why_not(self, scene: Scene) -> str | None:
         """One sentence if the part does not suit a scene, else None."""
@@ -126,8 +124,14 @@ class Metric(ABC):
         """Measure. Raises WorldsimError."""
 
     def judge(self, figures: Mapping[str, Any]) -> float:
-        """How good the figures of `run` are: more is better, a point is about as much as one dB."""
-        raise NotImplementedError
+        """How good the figures of `run` are: more is better, a point is about as much as one dB. A part that does not
+        say so is not asked by a promotion."""
+        return 0.0
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether a promotion asks this part: it says how good its figures are."""
+        return type(self).judge is not Metric.judge
 
 
 def compare(

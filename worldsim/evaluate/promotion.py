@@ -38,7 +38,7 @@ def judge(run: Checkpoint, shipped: Checkpoint | None) -> Verdict:
     measured over other sizes."""
     points: dict[str, tuple[float, float | None]] = {}
     for name, metric in metrics().items():
-        if not metric.judged or metric.why_not(run.scene) is not None:
+        if not metric.is_judged or metric.why_not(run.scene) is not None:
             continue
         new, old = _scores(run, name), None if shipped is None else _scores(shipped, name)
         if old is not None and shipped is not None:
