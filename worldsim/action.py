@@ -20,18 +20,19 @@ from worldsim.errors import TraceError, shown
 class Control:
     """One control of a scene.
 
-    kind `axis`: -1, 0 or 1 from two keys; `button`: 0 or 1 from one key; `mouse_x` / `mouse_y`: degrees of look in
-    whole `quantum_deg`, at most `limit_deg` in one tick.
+    kind `axis`: -1, 0 or 1 from two keys; `button`: 0 or 1 from one key, as long as it is held; `event`: 1 in the one
+    tick after its key is pressed; `mouse_x` / `mouse_y`: degrees of look in whole `quantum_deg`, at most `limit_deg` in
+    one tick.
     """
 
     name: str
-    kind: Literal["axis", "button", "mouse_x", "mouse_y"]
+    kind: Literal["axis", "button", "event", "mouse_x", "mouse_y"]
     keys: tuple[str, ...] = ()
     quantum_deg: float = 0.25
     limit_deg: float = 15.0
 
     def __post_init__(self) -> None:
-        wanted = {"axis": 2, "button": 1}.get(self.kind, 0)
+        wanted = {"axis": 2, "button": 1, "event": 1}.get(self.kind, 0)
         require(len(self.keys) == wanted, f"keys must name {wanted} keys for kind {self.kind}, got {len(self.keys)}")
         require(0.001 <= self.quantum_deg <= 0.25, f"quantum_deg must lie in [0.001, 0.25], got {self.quantum_deg:g}")
         require(
@@ -47,7 +48,7 @@ class Control:
         """Lowest and highest integer of this control."""
         if self.kind == "axis":
             return -1, 1
-        if self.kind == "button":
+        if self.kind in ("button", "event"):
             return 0, 1
         limit = int(self.limit_deg / self.quantum_deg)
         return -limit, limit
@@ -125,6 +126,10 @@ class ActionSpace:
         limits = (0.0 if i is None else self.controls[i].bounds[1] * self.controls[i].quantum_deg for i in self.mouse)
         yaw, pitch = (max(-limit, min(limit, part)) for part, limit in zip(motion_deg, limits, strict=True))
         return yaw, pitch
+
+    def called(self, action: Action) -> tuple[int, ...]:
+        """Which of the scene's events the action calls, 1 or 0 each, in the scene's order."""
+        return tuple(v for v, c in zip(action.values, self.controls, strict=True) if c.kind == "event")
 
     def get(self, action: Action, name: str) -> int:
         """The value of one control; 0 if the scene has no such control."""

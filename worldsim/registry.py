@@ -52,6 +52,15 @@ class Registry:
 SOURCES = Registry("source", {"rooms": "worldsim.source.rooms.layout:RoomsConfig"})
 """True engines: the `engine` of a scene file -> a subclass of scene.SourceConfig."""
 
+ENTITIES = Registry(
+    "kind of entity",
+    {
+        kind: f"worldsim.source.rooms.entities.{kind}:{kind.capitalize()}"
+        for kind in ("ball", "door", "lamp", "creature", "pickup", "prop")
+    },
+)
+"""Kinds of entities in a building of rooms: the `kind` of an entity -> a source.rooms.entities.base.EntityConfig."""
+
 WORLDS = Registry(
     "kind of world",
     {

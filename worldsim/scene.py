@@ -13,7 +13,9 @@ from typing import Any, ClassVar
 from worldsim.action import ActionSpace, Control
 from worldsim.camera import Camera, Look, Pose
 from worldsim.config import from_mapping, mapping_hash, read_yaml, require, to_mapping, without_defaults
+from worldsim.entities import MOST_SLOTS, Slot
 from worldsim.errors import ConfigError, SceneError, nearest, shown
+from worldsim.event import Event
 from worldsim.registry import SOURCES
 
 SCENES = Path(__file__).parent / "scenes"
@@ -76,6 +78,16 @@ class SourceConfig:
         """Where the player can be; None for a source without poses."""
         return None
 
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The entities that the source knows of, which a dream keeps in its state; none by default."""
+        return ()
+
+    @property
+    def known_events(self) -> tuple[str, ...] | None:
+        """The names of events that the source can show; None if it takes any."""
+        return ()
+
     def open(self, scene: Scene) -> Any:
         """The true engine of a scene with this source: a source.base.SourceWorld. Raises WorldsimError if it cannot run
         here."""
@@ -115,7 +127,7 @@ class Scene:
     camera: Camera | None = None
     tick_hz: float = 20.0
     spawns: tuple[SpawnPoint, ...] = ()
-    events: tuple[str, ...] = ()
+    events: tuple[Event, ...] = ()
 
     def __post_init__(self) -> None:
         require(1 <= self.tick_hz <= 120, f"tick_hz must lie in [1, 120], got {self.tick_hz:g}")
@@ -128,11 +140,33 @@ class Scene:
         posed = self.camera is not None and self.source.place is not None
         for spawn in self.spawns:
             require(not posed or spawn.at is not None, f"spawns: {spawn.name} must say where it is (at: [x, y])")
-        ActionSpace(self.controls)
+        self._check_events()
+        require(len(self.source.slots) <= MOST_SLOTS, f"entities must list at most {MOST_SLOTS}, got {len(self.slots)}")
+        self.action_space  # noqa: B018 - names that occur twice are found here
+
+    def _check_events(self) -> None:
+        require(len(self.events) <= 9, f"events must list at most 9, got {len(self.events)}")
+        require(all(c.kind != "event" for c in self.controls), "controls have no kind event; list it under events")
+        names, known = [e.name for e in self.events], self.source.known_events
+        require(len(set(names)) == len(names), f"events must have different names, got {shown(names)}")
+        for event in self.events:
+            for other in event.ends:
+                require(other in names, f"events: {event.name} ends {shown(other)}, {nearest(other, names)}")
+            if event.shows and known is not None:
+                require(
+                    event.name in known, f"events: the source cannot show {event.name}, {nearest(event.name, known)}"
+                )
 
     @property
     def action_space(self) -> ActionSpace:
-        return ActionSpace(self.controls)
+        """The controls, then one for each event."""
+        called = tuple(Control(e.name, "event", (e.key or str(i + 1),)) for i, e in enumerate(self.events))
+        return ActionSpace(self.controls + called)
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The entities that a dream of the scene keeps in its state."""
+        return self.source.slots
 
     @property
     def place(self) -> Place | None:

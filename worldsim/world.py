@@ -15,6 +15,7 @@ import numpy as np
 
 from worldsim.action import Action
 from worldsim.camera import Look, Pose
+from worldsim.event import Happening
 from worldsim.scene import Scene
 from worldsim.stepwise import Stepwise
 
@@ -31,6 +32,7 @@ class Frame:
 
     pixels: uint8 (H, W, 3), rows from the top. tick: 0 for the start picture. look: the view the picture was made for;
     None without a camera. pose: the true pose from a source, the believed one from a dream; None where there is none.
+    entities: float64 (slots, FIELDS), true or believed; None in a world without. happening: how far events are.
     reward: of the tick, None where the world knows none. terminated, truncated: the tick ended an episode, by its own
     rules or by a limit of time; the next `advance` begins a new one.
     """
@@ -40,17 +42,22 @@ class Frame:
     look: Look | None = None
     pose: Pose | None = None
     reward: float | None = None
+    entities: np.ndarray | None = None
+    happening: Happening = Happening()
     terminated: bool = False
     truncated: bool = False
 
 
 @dataclass(frozen=True)
 class Spawn:
-    """Where a session starts: a picture, with its pose if known. pixels: uint8 (H, W, 3)."""
+    """Where a session starts: a picture, with its pose, and what its entities (slots, FIELDS) and events are, if known.
+    pixels: uint8 (H, W, 3)."""
 
     name: str
     pixels: np.ndarray
     pose: Pose | None = None
+    entities: np.ndarray | None = None
+    happening: Happening | None = None
 
 
 @dataclass(frozen=True)

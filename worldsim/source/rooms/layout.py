@@ -8,13 +8,16 @@ from typing import ClassVar, Literal
 
 from worldsim.camera import Camera
 from worldsim.config import require
+from worldsim.entities import Slot
 from worldsim.errors import nearest, shown
 from worldsim.scene import Place, Scene, SourceConfig
+from worldsim.source.rooms.entities.base import EntityConfig
 
 Colour = tuple[float, float, float]
 Rect = tuple[float, float, float, float]
 
 FARTHEST_M = 200.0  # of anything from the origin, on either axis
+EVENTS = ("night", "fog", "lights_out", "party")  # that the renderer can show
 WIDEST_M = 200.0  # the whole building, along either axis
 
 
@@ -164,6 +167,7 @@ class RoomsConfig(SourceConfig):
     solids: tuple[Solid, ...] = ()
     pictures: tuple[Picture, ...] = ()
     windows: tuple[Window, ...] = ()
+    entities: tuple[EntityConfig, ...] = ()
     sun: Sun = Sun()
     fog: Colour = (0.74, 0.73, 0.74)
     fog_per_m: float = 0.02
@@ -202,6 +206,14 @@ class RoomsConfig(SourceConfig):
         x0, y0, x1, y1 = self.bounds
         margin = 0.4
         return x0 - margin, y0 - margin, -0.2, x1 + margin, y1 + margin, max(r.height for r in self.rooms) + 0.2
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        return tuple(entity.slot() for entity in self.entities)
+
+    @property
+    def known_events(self) -> tuple[str, ...]:
+        return EVENTS
 
     @property
     def place(self) -> Place:

@@ -1,0 +1,1 @@
+"""Entities of a building of rooms: one file a kind, listed in registry.ENTITIES."""
