@@ -108,7 +108,7 @@ def _beside(source: LivingSource, rng: np.random.Generator):
 
 
 class Wanderer:
-    """Goes to entities and tries all its controls on them. It knows where they are, and keeps to an intention a while."""
+    """Goes to entities and tries all its controls on them. Knows where they are; keeps to an intention a while."""
 
     def __init__(self, space: ActionSpace, rng: np.random.Generator) -> None:
         self._space, self._rng = space, rng
@@ -116,7 +116,8 @@ class Wanderer:
         self._buttons = [c.name for c in space.controls if c.kind == "button"]
         self._left = 0
         self._goal: int | None = None
-        self._walk, self._strafe, self._held, self._turn_deg = 0, 0, {}, 0.0
+        self._walk, self._strafe, self._turn_deg = 0, 0, 0.0
+        self._held: dict[str, int] = {}
 
     def act(self, pose: Pose, rows: np.ndarray) -> Action:
         """The action of a tick that begins with the player here and the entities (S, FIELDS) there."""

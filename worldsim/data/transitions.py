@@ -7,6 +7,7 @@ the whole plan, walls included, from where the dynamics push out.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,16 +35,18 @@ class Transitions:
 
     def to(self, device: torch.device) -> Transitions:
         """On another device."""
-        return Transitions(*(None if t is None else t.to(device) for t in self._parts))
+        return self._each(lambda t: t.to(device))
 
-    @property
-    def _parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
-        return self.action, self.position, self.yaw, self.displacement, self.entities
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Transitions:
+        entities = None if self.entities is None else change(self.entities)
+        return Transitions(
+            change(self.action), change(self.position), change(self.yaw), change(self.displacement), entities
+        )
 
     def draw(self, rng: np.random.Generator, count: int) -> Transitions:
         """`count` of them at random."""
         index = torch.from_numpy(rng.integers(len(self.yaw), size=count))
-        return Transitions(*(None if t is None else t[index] for t in self._parts))
+        return self._each(lambda t: t[index])
 
 
 def draw_transitions(scene: Scene, count: int, seed: int) -> Transitions:

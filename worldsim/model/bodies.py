@@ -42,19 +42,14 @@ def direction(vectors: Tensor, blur: float = 0.1) -> Tensor:
     return vectors / (length(vectors) + blur)
 
 
-def nearness(distance: Tensor) -> Tensor:
-    """A distance (..., 1) in metres at three scales: (..., 3), 1 where it is 0."""
-    return torch.cat([(distance * (-1 / scale)).exp() for scale in _NEAR_M], dim=-1)
+def nearness(distances: Tensor) -> Tensor:
+    """Distances (..., n) in metres, each at three scales: (..., 3 * n), 1 where it is 0."""
+    return torch.cat([(distances * (-1 / scale)).exp() for scale in _NEAR_M], dim=-1)
 
 
 def clip(x: Tensor) -> Tensor:
     """Nothing beyond 1 on either side."""
     return x.clamp(-1, 1)
-
-
-def dot(a: Tensor, b: Tensor) -> Tensor:
-    """(..., 2) and (..., 2) -> (..., 1)."""
-    return (a * b).sum(-1, keepdim=True)
 
 
 def nearest_of(entities: Tensor, sizes: Tensor, at: Tensor, count: int, but: Tensor | None = None) -> Tensor:

@@ -15,18 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldsim.entities import AIM, DICE, FIELDS, HEADING, ON, PHASE, QUANTA, RATE, TIMER, TURNS, VX, VY, Slot, X, Y, Z
-from worldsim.model.bodies import (
-    axes,
-    beyond_box,
-    clip,
-    direction,
-    dot,
-    length,
-    nearest_of,
-    nearness,
-    rows_of,
-    turned,
-)
+from worldsim.model.bodies import beyond_box, length, nearest_of, nearness, rows_of, turned
 from worldsim.model.odometry import CELLS_M, read_plans
 from worldsim.model.place_memory import Extent
 
@@ -38,6 +27,19 @@ _WITHIN_M = 2.0  # other entities farther away than this are not seen
 _UNIT = (0.1, 0.1, 0.1, 10.0, 1.0, 1.0, 0.1, 1.0, 1.0, 1.0, 10.0)  # of what the network says: about a tick's change
 _OUT = 2 * len(FIELDS) + 2 * len(TURNS)  # does it change, by how much, and directions to turn to
 _DEGREES = 57.29577951308232
+_TURN = 6.283185307179586
+
+# Vectors that an entity sees, in the axes in which it rests; the second to the fourth also in its own.
+_OFF, _SPEED, _AFTER, _FACING, _BEFORE, _STEP, _FAR = range(7)
+_BLUR = (0.1, 0.02, 0.1, 0.1, 0.1, 0.02, 0.02)  # below such lengths a direction means less
+_CLIPPED = (  # which vector, and times how much it is seen, cut at 1
+    (_OFF, 0.125), (_OFF, 1.0), (_OFF, 10.0), (_SPEED, 0.25), (_SPEED, 2.0), (_SPEED, 20.0), (_AFTER, 1.0),
+    (_BEFORE, 1.0), (_STEP, 1.0), (_FACING, 1.0), (_FAR, 1.0),
+)  # fmt: skip
+_NUMBERS = (  # which number, times how much, plus how much it is seen, cut at 1
+    (PHASE, 1.0, 0.0), (PHASE, 20.0, 0.0), (PHASE, 20.0, 20.0), (PHASE, -20.0, 20.0), (RATE, 0.25, 0.0),
+    (RATE, 10.0, 0.0), (ON, 1.0, 0.0), (TIMER, 0.25, 0.0), (TIMER, 1.0, 0.0), (TIMER, 10.0, 0.0),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class EntityTransitions(nn.Module):
     """From all entities, the player and the tick's events and chances to the entities one tick later."""
 
     rest: Tensor
+    home: Tensor
     size: Tensor
     quanta: Tensor
     unit: Tensor
@@ -99,6 +102,12 @@ class EntityTransitions(nn.Module):
     kind_of: Tensor
     low: Tensor
     span: Tensor
+    blur: Tensor
+    clipped: Tensor
+    clipped_by: Tensor
+    numbers: Tensor
+    numbers_by: Tensor
+    numbers_plus: Tensor
 
     def __init__(self, slots: tuple[Slot, ...], actions: int, events: int, extent: Extent, step_m: float) -> None:
         """actions, events: how many there are. extent: the box of the place. step_m: the player's longest step."""
@@ -114,12 +123,19 @@ class EntityTransitions(nn.Module):
             "members": torch.tensor([members]),
             "columns": torch.tensor([members.index(i) for i in range(len(slots))]),
             "kind_of": torch.tensor([self.kinds.index(s.kind) for s in slots]),
-            "rest": torch.tensor([s.rest for s in slots], dtype=torch.float32),
+            "rest": (rest := torch.tensor([s.rest for s in slots], dtype=torch.float32)),
+            "home": torch.stack([(rest[:, HEADING] / _DEGREES).sin(), (rest[:, HEADING] / _DEGREES).cos()], dim=-1),
             "size": torch.tensor([s.size for s in slots], dtype=torch.float32),
             "quanta": torch.tensor(QUANTA, dtype=torch.float32),
             "unit": torch.tensor(_UNIT),
             "low": low,
             "span": high - low,
+            "blur": torch.tensor(_BLUR)[:, None],
+            "clipped": torch.tensor([which for which, _ in _CLIPPED]),
+            "clipped_by": torch.tensor([[by] for _, by in _CLIPPED]),
+            "numbers": torch.tensor([field for field, *_ in _NUMBERS]),
+            "numbers_by": torch.tensor([by for _, by, _ in _NUMBERS]),
+            "numbers_plus": torch.tensor([plus for *_, plus in _NUMBERS]),
         }.items():
             self.register_buffer(name, values, persistent=False)
         self.plans = nn.ParameterList()
@@ -157,8 +173,10 @@ class EntityTransitions(nn.Module):
         entities (F, S, FIELDS) in whole quanta; before, after (F, 2) the player's position in metres; look (F, 2) yaw
         and pitch in radians after the turn; action (F, A) in [-1, 1]; levels (F, E) of events; dice (F, S, DICE).
         """
-        everyone = (t[:, None] for t in (entities, before, after, look, action, levels))
-        tick = Tick(self.members, *everyone, dice[:, self.members[0]])
+        tick = Tick(
+            self.members, entities[:, None], before[:, None], after[:, None], look[:, None], action[:, None],
+            levels[:, None], dice[:, self.members[0]],
+        )  # fmt: skip
         return self.change(tick).values()[:, self.columns]
 
     def rounded(self, values: Tensor) -> Tensor:
@@ -180,68 +198,77 @@ class EntityTransitions(nn.Module):
         x = F.silu(self.second(F.silu(self.first(torch.cat([sees, others], dim=-1)))))
         out = self.last(x) + self.straight(sees)
         out = out.view(len(self.kinds), frames, -1, _OUT).transpose(0, 1).reshape(frames, count, _OUT)
-        return Change(own, out[..., : len(FIELDS)], self._changed(out[..., len(FIELDS) :], own, self.rest[tick.which]))
+        return Change(
+            own,
+            out[..., : len(FIELDS)],
+            self._changed(out[..., len(FIELDS) :], own, self.rest[tick.which], self.home[tick.which]),
+        )
 
     def _by_kind(self, x: Tensor) -> Tensor:
         """(F, J, D) -> (kinds, F * J / kinds, D)."""
         frames, _, width = x.shape
         return x.view(frames, len(self.kinds), -1, width).transpose(0, 1).reshape(len(self.kinds), -1, width)
 
-    def _changed(self, out: Tensor, own: Tensor, rest: Tensor) -> Tensor:
+    def _changed(self, out: Tensor, own: Tensor, rest: Tensor, home: Tensor) -> Tensor:
         """What the numbers change to (F, J, FIELDS), from the network's changes and directions."""
-        by, towards = out[..., : len(FIELDS)] * self.unit, out[..., len(FIELDS) :]
-        sin, cos = axes(rest)
+        by, towards = out[..., : len(FIELDS)] * self.unit, out[..., len(FIELDS) :].unflatten(-1, (2, 2))
         tether = self.tether.repeat_interleave(own.shape[1] // len(self.kinds), dim=0)
-        moved, faster = turned(by[..., X : Y + 1], -sin, cos), turned(by[..., VX : VY + 1], -sin, cos)
-        by = torch.cat([moved, by[..., Z : HEADING + 1], faster, by[..., PHASE:]], dim=-1)
-        new = own + by - tether * (own - rest)
-        heading, aim = (
-            self._turned_to(own, by, 1 - tether[:, field : field + 1], towards[..., i : i + 2], rest, field)
-            for i, field in zip((0, 2), TURNS, strict=True)
-        )
+        vectors = torch.stack([by[..., X : Y + 1], by[..., VX : VY + 1]], dim=-2)
+        vectors = turned(vectors, -home[..., None, :1], home[..., None, 1:])
+        new = torch.cat([vectors[..., 0, :], by[..., Z : HEADING + 1], vectors[..., 1, :], by[..., PHASE:]], dim=-1)
+        new = own + new - tether * (own - rest)
+        # Angles as directions: as they were, turned by so much, and then drawn towards another direction.
+        was, keep = own[..., HEADING :: AIM - HEADING], 1 - tether[:, HEADING :: AIM - HEADING]
+        middle = rest[..., HEADING : HEADING + 1]
+        angle = (was - middle + by[..., HEADING :: AIM - HEADING]) * (1 / _DEGREES)
+        sin, cos = angle.sin() * keep + towards[..., 0], angle.cos() * keep + towards[..., 1]
+        angle = was + half_turn(torch.atan2(sin, cos + 1e-6) * _DEGREES + middle - was)
         off = 1 - own[..., ON : ON + 1]
         return torch.cat(
-            [new[..., :HEADING], heading, new[..., VX:ON], off, new[..., TIMER : TIMER + 1], aim], dim=-1
-        )  # fmt: skip
-
-    def _turned_to(self, own: Tensor, by: Tensor, keep: Tensor, towards: Tensor, rest: Tensor, field: int) -> Tensor:
-        """Where an angle turns (F, J, 1): as it was by so much, and towards a direction, in degrees near `own`."""
-        angle = (own[..., field : field + 1] - rest[..., HEADING : HEADING + 1] + by[..., field : field + 1]) / _DEGREES
-        sin, cos = angle.sin() * keep + towards[..., :1], angle.cos() * keep + towards[..., 1:]
-        to = torch.atan2(sin, cos + 1e-6) * _DEGREES + rest[..., HEADING : HEADING + 1]
-        return own[..., field : field + 1] + half_turn(to - own[..., field : field + 1])
+            [new[..., :HEADING], angle[..., :1], new[..., VX:ON], off, new[..., TIMER : TIMER + 1], angle[..., 1:]],
+            dim=-1,
+        )
 
     def _sees(self, tick: Tick, own: Tensor) -> Tensor:
-        """What the networks see of their own entities, the place, the player, events and chance: (F, J, D)."""
-        rest, size = self.rest[tick.which], self.size[tick.which]
-        told = [tick.action, tick.levels, tick.dice * 2 - 1]
-        chance = torch.cat([tick.dice * (6.283185307179586 * n) for n in (1, 2, 4)], dim=-1)
-        told += [chance.sin(), chance.cos(), size, self.slot_seen[tick.which]]
-        shape = own.shape[:-1]
-        place = self._place(own)
-        seen = [*_own_state(own, rest), *self._player(tick, own, rest, size / 2), place, *told]
-        return torch.cat([t.expand(*shape, t.shape[-1]) for t in seen], dim=-1)
-
-    def _player(self, tick: Tick, own: Tensor, rest: Tensor, half: Tensor) -> list[Tensor]:
-        """The player as entities see it, from where they are, and from where they rest."""
-        at, home = axes(own), axes(rest)
-        facing = torch.stack([tick.look[..., 0].sin(), tick.look[..., 0].cos()], dim=-1)
-        before, after = tick.before - own[..., X : Y + 1], tick.after - own[..., X : Y + 1]
-        step, speed = tick.after - tick.before, own[..., VX : VY + 1]
-        beyond = beyond_box(turned(after, *at), half[..., :2])
-        far, away = tick.after - rest[..., X : Y + 1], direction(after)
-        far_home = turned(far, *home)
-        beyond_home = beyond_box(far_home, half[..., :2])
-        gap, gap_home = length(beyond), length(beyond_home)
-        return [
-            clip(turned(after, *home)), turned(away, *home),
-            clip(turned(before, *home)), turned(direction(before), *home),
-            nearness(length(after)), nearness(length(before)), turned(step / self.step_m, *home), turned(facing, *home),
-            turned(facing, *at), turned(away, *at), direction(beyond, 0.02), nearness(gap), clip(gap * 5),
-            dot(facing, away), dot(away, speed / 4), dot(away, step / self.step_m), tick.look[..., 1:],
-            clip(far_home), direction(far_home), nearness(gap_home), clip(gap_home), nearness(length(far)),
-            dot(facing, direction(far, 0.02)),
+        """What the networks see of their own entities, the player, the place, events and chance: (F, J, D)."""
+        rest, home, half = self.rest[tick.which], self.home[tick.which], self.size[tick.which][..., :2] / 2
+        heading = rest[..., HEADING : HEADING + 1]
+        angles = torch.cat([own[..., HEADING :: AIM - HEADING] - heading, own[..., AIM:] - own[..., HEADING:VX]], -1)
+        sin, cos = (angles * (1 / _DEGREES)).sin(), (angles * (1 / _DEGREES)).cos()
+        vectors = torch.stack(self._vectors(tick, own, rest), dim=-2)
+        vectors = turned(vectors, home[..., None, :1], home[..., None, 1:])
+        lengths = length(vectors)
+        directions = vectors / (lengths + self.blur)
+        own_axes = turned(vectors[..., _SPEED : _FACING + 1, :], sin[..., None, :1], cos[..., None, :1])
+        points = torch.stack([own_axes[..., 1, :], vectors[..., _FAR, :]], dim=-2)
+        beyond = beyond_box(points, half[..., None, :])
+        gaps = length(beyond)
+        distances = torch.cat([lengths[..., _AFTER :: _BEFORE - _AFTER, 0], gaps[..., 0]], dim=-1)
+        dots = vectors[..., _SPEED : _STEP + 1, :] * directions[..., _AFTER : _AFTER + 1, :]
+        looks = vectors[..., _FACING, :] * directions[..., _FAR, :]
+        phase = own[..., PHASE : PHASE + 1]
+        chance = torch.cat([tick.dice * (_TURN * n) for n in (1, 2, 4)], dim=-1)
+        seen = [
+            (vectors.index_select(-2, self.clipped) * self.clipped_by).clamp(-1, 1).flatten(-2), directions.flatten(-2),
+            own_axes.flatten(-2), (beyond / (gaps + 0.02)).flatten(-2), distances.clamp(0, 1),
+            (distances * 5).clamp(0, 1), nearness(distances), dots.sum(-1), looks.sum(-1, keepdim=True),
+            sin, cos, (half_turn(angles[..., 2:]) * 0.05).clamp(-1, 1), lengths[..., _SPEED, :],
+            (own.index_select(-1, self.numbers) * self.numbers_by + self.numbers_plus).clamp(-1, 1),
+            phase * own[..., PHASE : ON + 1], own[..., Z : Z + 1] - rest[..., Z : Z + 1], self._place(own),
+            chance.sin(), chance.cos(), tick.dice, tick.action, tick.levels, tick.look[..., 1:],
+            self.size[tick.which], self.slot_seen[tick.which],
         ]  # fmt: skip
+        return torch.cat([t.expand(*own.shape[:-1], t.shape[-1]) for t in seen], dim=-1)
+
+    def _vectors(self, tick: Tick, own: Tensor, rest: Tensor) -> list[Tensor]:
+        """The vectors that an entity sees, in world axes and in their order: seven of (F, J, 2)."""
+        at, there = own[..., X : Y + 1], rest[..., X : Y + 1]
+        yaw = tick.look[..., :1]
+        found = [
+            at - there, own[..., VX : VY + 1], tick.after - at, torch.cat([yaw.sin(), yaw.cos()], -1),
+            tick.before - at, (tick.after - tick.before) * (1 / self.step_m), tick.after - there,
+        ]  # fmt: skip
+        return [t.expand_as(at) for t in found]
 
     def _place(self, own: Tensor) -> Tensor:
         """The plan where entities are and where they are going: (F, J, all features of both)."""
@@ -263,40 +290,31 @@ class EntityTransitions(nn.Module):
 
     def _sees_others(self, entities: Tensor, which: Tensor, index: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
         """What an entity sees of those at slots `index` (F, J, n): (F, J, n, D), and the gap to their boxes."""
-        other, own, rest = rows_of(entities, index), own[:, :, None], self.rest[which][:, :, None]
-        half, mine = self.size[index] / 2, self.size[which][:, :, None] / 2
-        at, home = axes(other), axes(rest)
-        offset, speed = other[..., X : Y + 1] - own[..., X : Y + 1], other[..., VX : VY + 1]
-        relative = speed - own[..., VX : VY + 1]
-        beyond = beyond_box(turned(-offset, *at), half[..., :2])  # from the other's box to this one, in its axes
-        gap, away = length(beyond), turned(turned(direction(beyond, 0.02), -at[0], at[1]), *home)
-        far = other[..., X : Y + 1] - rest[..., X : Y + 1]
-        turn = (other[..., HEADING : HEADING + 1] - rest[..., HEADING : HEADING + 1]) / _DEGREES
+        other, own = rows_of(entities, index), own[:, :, None]
+        rest, home, size = (
+            self.rest[which][:, :, None],
+            self.home[which][:, :, None, None],
+            self.size[which][:, :, None],
+        )
+        turn = (other[..., HEADING:VX] - rest[..., HEADING:VX]) * (1 / _DEGREES)
+        sin, cos = turn.sin(), turn.cos()
+        place, speed = other[..., X : Y + 1], other[..., VX : VY + 1]
+        vectors = [place - own[..., X : Y + 1], speed, speed - own[..., VX : VY + 1], place - rest[..., X : Y + 1]]
+        seen = turned(torch.stack(vectors, dim=-2), home[..., :1], home[..., 1:])
+        sizes = self.size[index]
+        beyond = beyond_box(turned(-seen[..., 0, :], sin, cos), sizes[..., :2] / 2)  # from its box, in its own axes
+        gap, lengths = length(beyond), length(seen)[..., ::3, 0]
+        away = turned(beyond / (gap + 0.02), -sin, cos)
+        distances = torch.cat([gap, lengths[..., 1:]], dim=-1)
+        near = nearness(distances)
         told = [
-            clip(turned(offset, *home)), turned(direction(offset), *home), away, away * nearness(gap)[..., :1],
-            turned(relative / 4, *home), turned(speed / 4, *home), nearness(gap), clip((gap - mine[..., :1]) * 10),
-            half, mine, turn.sin(), turn.cos(), other[..., PHASE : ON + 1], other[..., Z : Z + 1] - own[..., Z : Z + 1],
-            dot(away, turned(relative / 4, *home)), nearness(length(far)), clip(turned(far, *home)),
+            (seen * seen.new_tensor([[1.0], [0.25], [0.25], [1.0]])).clamp(-1, 1).flatten(-2),
+            seen[..., 0, :] / (lengths[..., :1] + 0.1), away, away * near[..., :1], near,
+            ((gap - size[..., :1] / 2) * 10).clamp(-1, 1), (away * seen[..., 2, :]).sum(-1, keepdim=True), sin, cos,
+            other[..., PHASE : ON + 1], other[..., Z : Z + 1] - own[..., Z : Z + 1], sizes, size,
             self.kind_seen[self.kind_of[index]],
         ]  # fmt: skip
         return torch.cat([t.expand(*index.shape, t.shape[-1]) for t in told], dim=-1), gap
-
-
-def _own_state(own: Tensor, rest: Tensor) -> list[Tensor]:
-    """What an entity sees of itself, in the axes in which it rests."""
-    home = axes(rest)
-    off, speed = (turned(v, *home) for v in ((own - rest)[..., X : Y + 1], own[..., VX : VY + 1]))
-    heading, aim = own[..., HEADING : HEADING + 1], own[..., AIM : AIM + 1]
-    to_rest = rest[..., HEADING : HEADING + 1]
-    angles = torch.cat([heading - to_rest, aim - to_rest, aim - heading], dim=-1) / _DEGREES
-    height = own[..., Z : Z + 1] - rest[..., Z : Z + 1]
-    phase, rate, on, timer = (own[..., i : i + 1] for i in (PHASE, RATE, ON, TIMER))
-    return [
-        off / 8, clip(off), clip(off * 10), height, clip(height * 10), speed / 4, clip(speed * 2), clip(speed * 20),
-        direction(speed, 0.02), length(speed) / 4, angles.sin(), angles.cos(), clip(half_turn(aim - heading) / 20),
-        phase, clip(phase * 20), clip((1 - phase) * 20), clip((phase + 1) * 20), phase.square(), rate / 4,
-        clip(rate * 10), on, phase * on, timer / 4, clip(timer), clip(timer * 10),
-    ]  # fmt: skip
 
 
 def half_turn(degrees: Tensor) -> Tensor:
