@@ -19,7 +19,7 @@ from torch import Tensor
 from worldsim.action import Action, ActionSpace
 from worldsim.camera import Pose
 from worldsim.data.transitions import Transitions
-from worldsim.entities import DICE, FIELDS, QUANTA, VX, VY, X, Y, dice
+from worldsim.entities import DICE, FIELDS, ON, QUANTA, VX, VY, X, Y, dice
 from worldsim.scene import Scene
 from worldsim.source.base import LivingSource
 
@@ -34,7 +34,7 @@ class EntitySteps:
     """N stretches of T ticks.
 
     poses (N, T + 1, 4): x, y in metres, yaw and pitch in radians; entities (N, T + 1, S, FIELDS); actions (N, T, A) in
-    [-1, 1]; levels (N, T, E) after the tick; dice (N, T, S, DICE) of the tick. All float32.
+    [-1, 1]; levels (N, T, E) after the tick; dice (N, T, S, DICE) of the tick after. All float32.
     """
 
     poses: Tensor
@@ -89,7 +89,7 @@ def _stretches(scene: Scene, numbers: range, seed: int, ticks: int) -> tuple[np.
             if t == ticks:
                 break
             action = player.act(pose, rows)
-            chances[i, t] = dice(state.seed, state.tick, slots)
+            chances[i, t] = dice(state.seed, state.tick + 1, slots)
             state = source.step(state, action)
             pose, rows, happening = source.facts(state)
             actions[i, t], levels[i, t] = space.scaled(action), happening.levels
@@ -163,11 +163,11 @@ def liveliness(steps: EntitySteps) -> Tensor:
     rows = steps.entities
     change = (rows[:, 1:] - rows[:, :-1]) / quanta
     usual = torch.cat([change[:, :1], change[:, :-1]], dim=1)
-    jumps = ((change - usual).abs() > 64 + 0.2 * usual.abs()).any(-1).float() + (change[..., 8].abs() > 0.5) * 3
+    jumps = ((change - usual).abs() > 64 + 0.2 * usual.abs()).any(-1).float() + (change[..., ON].abs() > 0.5) * 1.5
     moves = (change.abs() > 0.5).any(-1).float()
     at = rows[:, 1:, :, X : Y + 1]
     near = ((at - steps.poses[:, 1:, None, :2]).norm(dim=-1) < 1.2).float()
     gaps = torch.cdist(at.flatten(0, 1), at.flatten(0, 1)).view(*at.shape[:3], -1)
     gaps = gaps + 100 * torch.eye(rows.shape[2])
     crowded = (gaps.amin(-1) < 0.7) * moves if rows.shape[2] > 1 else 0.0
-    return 0.03 + 0.2 * moves + 0.4 * near + 0.6 * crowded + 1.5 * jumps
+    return 0.03 + 0.2 * moves + 0.7 * near + 0.6 * crowded + 1.5 * jumps

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from worldsim.action import Action
 from worldsim.camera import Look, Pose
+from worldsim.entities import at_rest, quantised, values_of
 from worldsim.scene import Scene
 from worldsim.source.base import PosedSource
 
@@ -50,7 +51,7 @@ class Transitions:
 
 
 def draw_transitions(scene: Scene, count: int, seed: int) -> Transitions:
-    """Steps of random actions from poses spread evenly over the scene's bounds; without those that were so deep inside
+    """Steps of random actions from poses spread evenly over the scene's bounds, entities at rest; without those that were so deep inside
     a wall or a solid that they are thrown far."""
     space, place, source = scene.action_space, scene.place, scene.source.open(scene)
     assert place is not None and isinstance(source, PosedSource)  # a scene with poses
@@ -68,4 +69,8 @@ def draw_transitions(scene: Scene, count: int, seed: int) -> Transitions:
         rows.append([*space.scaled(taken), x, y, math.radians(after.look.yaw_deg % 360.0), after.x - x, after.y - y])
     table = torch.tensor(rows, dtype=torch.float64).float()
     size = space.size
-    return Transitions(table[:, :size], table[:, size : size + 2], table[:, size + 2], table[:, size + 3 :])
+    resting = torch.from_numpy(values_of(quantised(at_rest(scene.slots)))).float()
+    return Transitions(
+        table[:, :size], table[:, size : size + 2], table[:, size + 2], table[:, size + 3 :],
+        resting.expand(len(table), -1, -1) if scene.slots else None,
+    )  # fmt: skip

@@ -25,6 +25,7 @@ _KIND, _SLOT, _PLAN = 4, 4, 4  # learned numbers: of a kind as others see it, of
 _AHEAD_S = 0.05  # how far ahead the plan is read: about a tick
 _WITHIN_M = 2.0  # other entities farther away than this are not seen
 _UNIT = (0.1, 0.1, 0.1, 10.0, 1.0, 1.0, 0.1, 1.0, 1.0, 1.0, 10.0)  # of what the network says: about a tick's change
+_WAYS = 6  # straight maps between which a network chooses: in each of the ways a thing behaves, it does so simply
 _OUT = 2 * len(FIELDS) + 2 * len(TURNS)  # does it change, by how much, and directions to turn to
 _DEGREES = 57.29577951308232
 _TURN = 6.283185307179586
@@ -151,7 +152,8 @@ class EntityTransitions(nn.Module):
         self.first = PerKind(kinds, seen + _OTHERS, _WIDTH)
         self.second = PerKind(kinds, _WIDTH, _WIDTH)
         self.last = PerKind(kinds, _WIDTH, _OUT, zero=True)
-        self.straight = PerKind(kinds, seen, _OUT, zero=True)
+        self.way = PerKind(kinds, _WIDTH, _WAYS)
+        self.straight = PerKind(kinds, seen, _WAYS * _OUT, zero=True)
 
     @torch.no_grad()
     def _widths(self, actions: int, events: int) -> tuple[int, int]:
@@ -196,7 +198,8 @@ class EntityTransitions(nn.Module):
         sees = self._by_kind(self._sees(tick, own))
         others = self._by_kind(self._others(entities, which, own))
         x = F.silu(self.second(F.silu(self.first(torch.cat([sees, others], dim=-1)))))
-        out = self.last(x) + self.straight(sees)
+        ways = self.straight(sees).unflatten(-1, (_WAYS, _OUT)) * self.way(x).softmax(-1)[..., None]
+        out = self.last(x) + ways.sum(-2)
         out = out.view(len(self.kinds), frames, -1, _OUT).transpose(0, 1).reshape(frames, count, _OUT)
         return Change(
             own,

@@ -29,6 +29,7 @@ _ROWS = {1: 512, 4: 160, 8: 96, 16: 56}  # entities of each kind in a step, by h
 _LONGER_EVERY = 700  # steps until rollouts may be longer
 _UNIT = (0.01, 0.01, 0.01, 1.0, 0.05, 0.05, 0.01, 0.1, 1.0, 0.02, 1.0)  # an error of this much costs about 1
 _NOISE = (2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0)  # quanta
+_RARE = 0.3  # liveliness below which ticks weigh the same
 _MEASURE_EVERY = 100
 
 
@@ -55,7 +56,8 @@ class TransitionsStage(Stage):
         generator.requires_grad_(False)
         self._model = transitions_of(generator)
         self._model.requires_grad_(True)
-        self._pools = [_Pool(weights, slots) for weights, slots in self._lively()]
+        self._lively = liveliness(steps)
+        self._pools = [_Pool(self._lively[:, :, slots], slots) for slots in self._slots()]
         self._unit = torch.tensor(_UNIT)
         self._numbers: dict[str, float] = {}
 
@@ -79,8 +81,9 @@ class TransitionsStage(Stage):
         picks = self._pick(rng, _ROWS[length], length)
         losses = []
         with torch.autocast(self._model.rest.device.type, enabled=False):
-            for change, now, then in followed(self._model, self._steps, picks, length, rng):
-                losses.append(self._error(change, now, then))
+            for i, (change, now, then) in enumerate(followed(self._model, self._steps, picks, length, rng)):
+                often = self._lively[picks.stretch, picks.tick + i, picks.slot].to(now.device)
+                losses.append(self._error(change, now, then, 1 / often.clamp(min=_RARE)))
         if step % _MEASURE_EVERY == 0:
             self._numbers = self.measured()
         return torch.stack(losses).mean(), self._numbers
@@ -88,21 +91,20 @@ class TransitionsStage(Stage):
     def export(self) -> None:
         self._export()
 
-    def _error(self, change: Change, now: Tensor, then: Tensor) -> Tensor:
-        """Whether each number changes, and to what, against the truth `then` (R, K, FIELDS) that was `now`."""
+    def _error(self, change: Change, now: Tensor, then: Tensor, weight: Tensor) -> Tensor:
+        """Whether each number changes, and to what, against the truth `then` (R, K, FIELDS) that was `now`. weight
+        (R, K): makes up for how often such ticks are picked, so that what seldom happens is not expected too often."""
         changes = ((then - now).abs() > self._model.quanta / 2).float()
         gates = F.binary_cross_entropy_with_logits(change.logits, changes, reduction="none")
         gates = gates.sum(-1) + 2 * gates[..., ON]
         off = _off(change.to, then) / self._unit.to(then.device)
         values = torch.log1p(off.abs()) * changes
-        return gates.mean() + (values.sum(-1) - values[..., ON]).mean()
+        return (gates * weight).mean() + (values.sum(-1) - values[..., ON]).mean()
 
-    def _lively(self) -> Iterator[tuple[Tensor, list[int]]]:
-        """The liveliness of the slots of each kind, and these slots."""
-        weights = liveliness(self._steps)
-        for kind in self._model.kinds:
-            slots = [i for i, slot in enumerate(self._model.slots) if slot.kind == kind]
-            yield weights[:, :, slots], slots
+    def _slots(self) -> list[list[int]]:
+        """The slots of each kind."""
+        slots = list(enumerate(self._model.slots))
+        return [[i for i, slot in slots if slot.kind == kind] for kind in self._model.kinds]
 
     def _pick(self, rng: np.random.Generator, rows: int, length: int) -> Picks:
         """Entities to follow for `length` ticks, with something to learn at one of them."""
