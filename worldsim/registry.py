@@ -77,6 +77,7 @@ STAGES = Registry(
         "codec": "worldsim.train.stages.codec:CodecStage",
         "place": "worldsim.train.stages.place:PlaceStage",
         "odometry": "worldsim.train.stages.odometry:OdometryStage",
+        "transitions": "worldsim.train.stages.transitions:TransitionsStage",
         "forcing": "worldsim.train.stages.forcing:ForcingStage",
         "resampling": "worldsim.train.stages.resampling:ResamplingStage",
         "consistency": "worldsim.train.stages.consistency:ConsistencyStage",

@@ -24,21 +24,26 @@ FARTHEST_M = 0.5
 @dataclass(frozen=True)
 class Transitions:
     """N steps: action (N, A) in [-1, 1], position (N, 2) metres before, yaw (N,) radians after the turn, displacement
-    (N, 2) metres."""
+    (N, 2) metres; entities (N, S, FIELDS) before, None in a scene without."""
 
     action: Tensor
     position: Tensor
     yaw: Tensor
     displacement: Tensor
+    entities: Tensor | None = None
 
     def to(self, device: torch.device) -> Transitions:
         """On another device."""
-        return Transitions(*(t.to(device) for t in (self.action, self.position, self.yaw, self.displacement)))
+        return Transitions(*(None if t is None else t.to(device) for t in self._parts))
+
+    @property
+    def _parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+        return self.action, self.position, self.yaw, self.displacement, self.entities
 
     def draw(self, rng: np.random.Generator, count: int) -> Transitions:
         """`count` of them at random."""
         index = torch.from_numpy(rng.integers(len(self.yaw), size=count))
-        return Transitions(self.action[index], self.position[index], self.yaw[index], self.displacement[index])
+        return Transitions(*(None if t is None else t[index] for t in self._parts))
 
 
 def draw_transitions(scene: Scene, count: int, seed: int) -> Transitions:

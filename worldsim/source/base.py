@@ -13,6 +13,7 @@ import numpy as np
 
 from worldsim.action import Action
 from worldsim.camera import Pose
+from worldsim.event import Happening
 from worldsim.source.player import StickyPlayer
 from worldsim.world import Frame, Spawn, State, World
 
@@ -63,3 +64,19 @@ class PosedSource(SourceWorld):
     @abstractmethod
     def move(self, pose: Pose, action: Action) -> Pose:
         """The pose one tick later, walls included. Draws nothing."""
+
+
+class LivingSource(PosedSource):
+    """A source with entities, which can also be moved without drawing. Its states have a `seed` and a `tick`."""
+
+    @abstractmethod
+    def somewhere(self, rng: np.random.Generator) -> State:
+        """A random state, as training wants them: anything that can happen."""
+
+    @abstractmethod
+    def step(self, state: State, action: Action) -> State:
+        """One tick later. Draws nothing."""
+
+    @abstractmethod
+    def facts(self, state: State) -> tuple[Pose, np.ndarray, Happening]:
+        """The player's pose, the entities float64 (slots, FIELDS) in whole quanta, and how far events are."""

@@ -1,8 +1,8 @@
 """Stage `odometry`: learn how far an action carries the player, walls included, from true poses alone.
 
-Cheap and apart from all else: it trains only the odometry head, over ticks of all episodes and over single steps from
-everywhere on the plan. Worth its own stage, since its error sums up over a session: at 64 ticks a centimetre a tick can
-be half a metre.
+Cheap and apart from all else: it trains only the odometry head, over ticks of all episodes, over single steps from
+everywhere on the plan, and in a living scene over ticks beside its entities. Worth its own stage, since its error sums
+up over a session: at 64 ticks a centimetre a tick can be half a metre.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from worldsim.data.entity_steps import draw_entity_steps
 from worldsim.data.latents import Latents
 from worldsim.data.transitions import Transitions, draw_transitions
 from worldsim.model.generator import Generator
@@ -22,6 +23,7 @@ from worldsim.train.stages.base import Stage
 
 BATCH = 2048  # of ticks of episodes, and twice as many single steps
 TRANSITIONS = 400_000
+STRETCHES = 20_000  # beside entities
 
 
 class OdometryStage(Stage):
@@ -30,17 +32,22 @@ class OdometryStage(Stage):
     name = "odometry"
 
     def __init__(
-        self, generator: Generator, latents: Latents, transitions: Transitions, export: Callable[[], None]
-    ) -> None:
+        self, generator: Generator, latents: Latents, transitions: Transitions, export: Callable[[], None],
+        beside: Transitions | None = None,
+    ) -> None:  # fmt: skip
+        """transitions: from everywhere, with no entity in the way. beside: with entities near."""
         self._generator, self._latents, self._transitions, self._export = generator, latents, transitions, export
+        self._beside = beside
         generator.requires_grad_(False)
         odometry_of(generator).requires_grad_(True)
 
     @classmethod
     def create(cls, setup: Setup) -> OdometryStage:
         setup.require_place()
-        transitions = draw_transitions(setup.request.scene, TRANSITIONS, seed=0)
-        return cls(setup.generator, setup.latents, transitions, setup.exporter)
+        scene = setup.request.scene
+        transitions = draw_transitions(scene, TRANSITIONS, seed=0)
+        beside = draw_entity_steps(scene, STRETCHES, seed=2).moves() if scene.slots else None
+        return cls(setup.generator, setup.latents, transitions, setup.exporter, beside)
 
     @property
     def model(self) -> nn.Module:
@@ -50,7 +57,10 @@ class OdometryStage(Stage):
         rng = np.random.Generator(np.random.Philox(key=step_seed))
         walked = odometry_error(self._generator, self._latents.draw_ticks(rng, BATCH))
         anywhere = odometry_error(self._generator, self._transitions.draw(rng, 2 * BATCH))
-        error = torch.cat([walked, anywhere])
+        parts = [walked, anywhere]
+        if self._beside is not None:
+            parts.append(odometry_error(self._generator, self._beside.draw(rng, BATCH)))
+        error = torch.cat(parts)
         distance_m = walked.detach().norm(dim=-1) * odometry_of(self._generator).step_m
         return error.abs().mean() + error.square().mean(), {"error_mm": float(distance_m.mean()) * 1e3}
 
@@ -62,7 +72,7 @@ def odometry_error(generator: Generator, true: Transitions) -> Tensor:
     """Errors of predicted displacements (N, 2), in steps of the longest length; float32 also under autocast."""
     true = true.to(next(generator.parameters()).device)
     with torch.autocast(true.yaw.device.type, enabled=False):
-        made = odometry_of(generator)(true.action, true.position, true.yaw)
+        made = odometry_of(generator)(true.action, true.position, true.yaw, true.entities)
         return (made - true.displacement) / odometry_of(generator).step_m
 
 

@@ -1,0 +1,208 @@
+"""Transitions of entities: what the network keeps to before any training, and that its data are the true engine's."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from yard import yard
+
+from worldsim.action import Action
+from worldsim.camera import Look, Pose
+from worldsim.data.entity_steps import EntitySteps, draw_entity_steps, liveliness
+from worldsim.entities import AIM, DICE, FIELDS, HEADING, ON, QUANTA, X, Y, quantised, values_of
+from worldsim.model.odometry import Odometry
+from worldsim.model.transitions import EntityTransitions
+from worldsim.scene import Scene
+from worldsim.train.stages.transitions import TransitionsStage
+from worldsim.train.trainer import TrainConfig, Trainer
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return yard()
+
+
+@pytest.fixture(scope="module")
+def steps(scene) -> EntitySteps:
+    return draw_entity_steps(scene, 30, seed=0)
+
+
+def transitions(scene: Scene, trained: bool = True) -> EntityTransitions:
+    """Not zero anywhere, as after training."""
+    torch.manual_seed(0)
+    place = scene.place
+    model = EntityTransitions(scene.slots, scene.action_space.size, len(scene.events), place.extent, 0.1)
+    for parameter in model.parameters() if trained else ():
+        nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+class Holder(nn.Module):
+    """A generator that is nothing but its transitions."""
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__()
+        self.transitions = transitions(scene, trained=False)
+
+
+def inputs(scene: Scene, frames: int = 1, seed: int = 0) -> tuple[torch.Tensor, ...]:
+    rng = np.random.Generator(np.random.Philox(key=seed))
+    rows = np.stack([values_of(quantised(rng.uniform(0, 3, (3, len(FIELDS))))) for _ in range(frames)])
+    told = [(frames, 2), (frames, 2), (frames, 2), (frames, 3 + 1), (frames, 1), (frames, 3, DICE)]
+    return tuple(torch.from_numpy(a).float() for a in (rows, *(rng.random(shape) for shape in told)))
+
+
+def test_every_number_of_every_entity_has_a_next_value(scene):
+    made = transitions(scene)(*inputs(scene, 5))
+    assert made.shape == (5, 3, len(FIELDS)) and made.isfinite().all()
+
+
+def test_a_network_that_sees_no_change_changes_nothing(scene):
+    model, given = transitions(scene), inputs(scene, 4)
+    with torch.no_grad():
+        model.last.bias[..., : len(FIELDS)] = -1e4
+    assert torch.equal(model(*given), given[0])
+
+
+def test_rounded_gives_the_whole_quanta_that_entities_are_kept_in(scene):
+    model = transitions(scene)
+    values = torch.tensor(np.random.default_rng(0).uniform(-3, 3, (2, 3, len(FIELDS)))).float()
+    values[0, 0, HEADING], values[0, 1, AIM], values[1, 0, HEADING] = -0.01, 725.0, 359.99
+    whole = model.rounded(values)
+    for made, expected in zip(whole, values, strict=True):
+        assert tuple(map(tuple, made.int().tolist())) == quantised(expected.double().numpy())
+    assert (whole[..., HEADING] < 4096).all() and torch.equal(model.rounded(whole * model.quanta), whole)
+
+
+def test_on_stays_either_0_or_1(scene):
+    given = inputs(scene, 50)
+    given[0][..., ON] = given[0][..., ON].round().clamp(0, 1)
+    made = transitions(scene)(*given)[..., ON]
+    assert set(made.flatten().tolist()) == {0.0, 1.0}
+
+
+def test_entities_of_a_kind_share_their_weights(scene):
+    """Two balls that swap places, and what is learned of their slots, swap what they do."""
+    model, given = transitions(scene), inputs(scene)
+    swap = [1, 0, 2]
+    swapped = (given[0][:, swap], *given[1:-1], given[-1][:, swap])
+    other = transitions(replace(scene))
+    with torch.no_grad():
+        other.slot_seen.copy_(model.slot_seen[swap])
+        for name in ("rest", "size"):
+            getattr(other, name).copy_(getattr(model, name)[swap])
+    assert torch.allclose(other(*swapped)[:, swap], model(*given), atol=1e-4)
+
+
+def test_one_frame_is_the_same_alone_and_among_others(scene):
+    model, given = transitions(scene), inputs(scene, 6)
+    alone = torch.cat([model(*(t[i : i + 1] for t in given)) for i in range(6)])
+    assert torch.allclose(model(*given), alone, atol=1e-4)
+
+
+def test_a_traced_network_gives_the_same_numbers(scene):
+    model = transitions(scene).eval()
+    with torch.no_grad():
+        traced = torch.jit.trace(model, inputs(scene))
+        for seed in range(1, 4):
+            assert torch.equal(traced(*inputs(scene, seed=seed)), model(*inputs(scene, seed=seed)))
+
+
+def test_stretches_are_what_the_true_engine_does(scene, steps):
+    source, space = scene.source.open(scene), scene.action_space
+    bounds = np.array([c.bounds[1] for c in space.controls])
+    for n in range(3):
+        for t in range(steps.ticks):
+            rows, pose = steps.entities[n, t].double().numpy(), steps.poses[n, t].double().numpy()
+            action = Action(tuple(int(v) for v in np.rint(steps.actions[n, t].numpy() * bounds)))
+            look = Look(float(np.degrees(pose[2])), float(np.degrees(pose[3])))
+            state = source.somewhere(np.random.default_rng(0))
+            before = replace(state, pose=Pose(pose[0], pose[1], look), entities=quantised(rows))
+            after, made, _ = source.facts(source.step(before, action))
+            made[2, 6] = steps.dice[n, t, 2, 0]  # by chance: the seed is not kept, the dice are
+            assert quantised(made) == quantised(steps.entities[n, t + 1].double().numpy())
+            assert (after.x, after.y) == pytest.approx(steps.poses[n, t + 1, :2].tolist(), abs=1e-5)
+
+
+def test_stretches_depend_on_the_seed_alone(scene, steps):
+    again, others = draw_entity_steps(scene, 30, seed=0), draw_entity_steps(scene, 30, seed=1)
+    for field in fields(EntitySteps):
+        assert torch.equal(getattr(again, field.name), getattr(steps, field.name))
+    assert not torch.equal(others.entities, steps.entities)
+
+
+def test_entities_of_stretches_are_whole_quanta(steps):
+    whole = steps.entities.double().numpy() / QUANTA
+    assert np.abs(whole - np.rint(whole)).max() < 1e-3
+
+
+def test_the_player_is_mostly_beside_something_and_lively_ticks_are_there(steps):
+    far = (steps.entities[..., X : Y + 1] - steps.poses[:, :, None, :2]).norm(dim=-1).amin(-1)
+    assert (far < 2).float().mean() > 0.6
+    assert liveliness(steps).min() >= 0.03 - 1e-6 and liveliness(steps).max() > 1
+
+
+def test_a_short_training_lowers_the_loss_and_leaves_the_rest_alone(scene, steps, tmp_path):
+    torch.manual_seed(0)
+    model = Holder(scene)
+    model.other = nn.Linear(2, 2)
+    kept = model.other.weight.detach().clone()
+    stage = TransitionsStage(model, steps, steps, lambda: None)
+    first = float(stage.loss(1, 0)[0].detach())
+    Trainer(stage, TrainConfig(steps=12, warmup_steps=2, muon_lr=0), tmp_path, resume=False, quiet=True).run()
+    assert float(stage.loss(1, 0)[0].detach()) < first
+    assert torch.equal(model.other.weight, kept)
+
+
+def test_two_steps_saved_and_resumed_equal_four(scene, steps, tmp_path):
+    weights = []
+    for name, stops in (("once", [4]), ("twice", [2, 4])):
+        for stop in stops:
+            torch.manual_seed(0)
+            stage = TransitionsStage(model := Holder(scene), steps, steps, lambda: None)
+            config = TrainConfig(steps=4, warmup_steps=2)
+            Trainer(stage, config, tmp_path / name, resume=stop == 4, quiet=True).run(stop_after=stop)
+        weights.append([p.detach().clone() for p in model.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
+
+
+def test_rollouts_over_several_ticks_reach_the_first_tick(scene, steps):
+    """What an entity is at the end of a rollout depends on all its own ticks: gradients flow through rounding."""
+    from worldsim.train.stages.transitions import Picks, followed
+
+    model = transitions(scene)
+    with torch.no_grad():
+        model.last.bias[..., : len(FIELDS)] = 5.0
+    one = Picks(*(torch.zeros(1, 2, dtype=torch.long) for _ in range(2)), torch.tensor([[0, 2]]))
+    changes = [change for change, *_ in followed(model, steps, one, 4, np.random.default_rng(0))]
+    changes[-1].own[..., X].sum().backward()
+    assert model.straight.weight.grad.abs().sum() > 0
+
+
+def test_odometry_of_a_scene_without_entities_has_nothing_more_to_load(scene):
+    torch.manual_seed(0)
+    plain = Odometry(4, 0.1, scene.place.extent)
+    living = Odometry(4, 0.1, scene.place.extent, scene.slots)
+    assert {n for n, _ in living.named_parameters()} - {n for n, _ in plain.named_parameters()} == {
+        "bodies.kind_seen", "bodies.push.inner.weight", "bodies.push.inner.bias", "bodies.push.outer.weight",
+        "bodies.push.outer.bias",
+    }  # fmt: skip
+    living.load_state_dict(plain.state_dict(), strict=False)
+    given = torch.randn(6, 4), torch.rand(6, 2) * 6, torch.rand(6)
+    entities = torch.tensor([s.rest for s in scene.slots]).expand(6, -1, -1)
+    assert torch.equal(living(*given, entities), plain(*given))  # before training nothing pushes
+
+
+def test_only_entities_that_can_be_touched_push_the_player(scene):
+    torch.manual_seed(0)
+    model = Odometry(4, 0.1, scene.place.extent, scene.slots)
+    nn.init.normal_(model.bodies.push.outer.weight)
+    action, yaw = torch.randn(1, 4) * 0.1, torch.zeros(1)
+    rows = torch.tensor([s.rest for s in scene.slots])[None]
+    near, far = torch.tensor([[2.0, 2.4]]), torch.tensor([[1.0, 4.5]])
+    assert not torch.equal(model(action, near, yaw, rows), model(action, near, yaw))
+    assert torch.equal(model(action, far, yaw, rows), model(action, far, yaw))
