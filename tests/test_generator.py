@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from worldsim.camera import Camera
 from worldsim.diffusion.schedule import CONTEXT_LEVEL, add_noise
+from worldsim.entities import DICE, FIELDS, Slot
 from worldsim.inference.rollout import Rollout, Trajectory, rollout_trajectory
 from worldsim.model.condition import Condition
 from worldsim.model.context import Context
@@ -26,13 +28,16 @@ SHAPE = Shape(
 PLACE = PlaceConfig(
     cell_m=0.5, fine_m=0.5, fine_features=2, features=4, rays=2, samples=12, width=32, hidden=32, depth=1
 )
+SLOTS = tuple(Slot(n, "ball", (0.6, 0.6, 0.6), (0.0, 2.0, 1.5, *[0.0] * 5, 1.0, 0.0, 0.0)) for n in ("one", "other"))
+LIVING = replace(SHAPE, slots=SLOTS, events=2)
 B, T = 2, 9
 
 
-@pytest.fixture(scope="module")
-def generator() -> Generator:
+@pytest.fixture(scope="module", params=["still", "living"])
+def generator(request) -> Generator:
     torch.manual_seed(0)
-    made = Generator(GeneratorConfig(width=64, depth=3, heads=2, hidden=64, window=3, place=PLACE), SHAPE)
+    shape = SHAPE if request.param == "still" else LIVING
+    made = Generator(GeneratorConfig(width=64, depth=3, heads=2, hidden=64, window=3, place=PLACE), shape)
     for parameter in made.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.05)
@@ -40,13 +45,14 @@ def generator() -> Generator:
 
 
 @pytest.fixture(scope="module")
-def clip():
+def clip(generator):
     torch.manual_seed(1)
-    latents, noise = torch.randn(B, 1 + T, 6, 4), torch.randn(B, 1 + T, 6, 4)
-    condition = Condition(
-        torch.randn(B * (1 + T), 5), torch.randn(B * (1 + T), 2), torch.randn(B * (1 + T), 2), torch.ones(B * (1 + T))
-    )
-    return latents, noise, condition
+    latents, noise, frames = torch.randn(B, 1 + T, 6, 4), torch.randn(B, 1 + T, 6, 4), B * (1 + T)
+    still = generator.shape.still(torch.randn(frames, 4))
+    entities = None
+    if generator.shape.slots:  # whole quanta, as in a dream
+        entities = torch.round((still.things + torch.randn_like(still.things)) / generator.quanta) * generator.quanta
+    return latents, noise, replace(still, action=torch.randn(frames, 5), apply_action=None, entities=entities)
 
 
 def test_kept_context_equals_recomputation_of_the_whole_history(generator, clip):
@@ -94,7 +100,7 @@ def test_a_full_turn_changes_nothing(generator):
 
     def run(turns: int) -> torch.Tensor:
         def condition(yaw: float) -> Condition:
-            return Condition(torch.zeros(1, 5), torch.tensor([[yaw, 0.1]]), torch.zeros(1, 2), torch.ones(1))
+            return generator.shape.still(torch.tensor([[0.0, 0.0, yaw, 0.1]]))
 
         context = rollout.begin(x, rollout.prepare(condition(0.3)), torch.zeros_like(x))
         return rollout.next_frame(context, rollout.prepare(condition(0.5 + 2 * math.pi * turns)), x)
@@ -110,9 +116,8 @@ def test_without_a_pose_only_relative_look_counts(generator):
 
     def run(offset: float, posed: float) -> torch.Tensor:
         def condition(yaw: float) -> Condition:
-            return Condition(
-                torch.zeros(1, 5), torch.tensor([[yaw + offset, 0.0]]), torch.zeros(1, 2), torch.tensor([posed])
-            )
+            still = generator.shape.still(torch.tensor([[0.0, 0.0, yaw + offset, 0.0]]))
+            return replace(still, posed=torch.tensor([posed]))
 
         context = rollout.begin(x, rollout.prepare(condition(0.0)), torch.zeros_like(x))
         return rollout.next_frame(context, rollout.prepare(condition(0.2)), x)
@@ -124,7 +129,7 @@ def test_without_a_pose_only_relative_look_counts(generator):
 def test_context_keeps_its_sink_and_forgets_the_oldest(generator):
     torch.manual_seed(4)
     rollout = Rollout(generator, steps=1)
-    prepared = rollout.prepare(Condition(torch.zeros(1, 5), torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1)))
+    prepared = rollout.prepare(generator.shape.still(torch.zeros(1, 4)))
     context = rollout.begin(torch.randn(1, 6, 4), prepared, torch.zeros(1, 6, 4))
     sink = context.sink
     for _ in range(5):
@@ -137,11 +142,15 @@ def test_context_keeps_its_sink_and_forgets_the_oldest(generator):
 def test_following_in_a_batch_equals_following_alone(generator):
     """Rollouts of a batch do not see each other."""
     torch.manual_seed(5)
-    course = Trajectory(torch.randn(3, 2, 6, 4), torch.randn(3, 6, 5), torch.randn(3, 6, 2), torch.randn(3, 2, 2))
+    begun = torch.randn(3, 2, 6, 4), torch.randn(3, 6, 5), torch.randn(3, 6, 2), torch.randn(3, 2, 2)
+    slots, events = len(generator.shape.slots), generator.shape.events
+    entities = torch.randn(3, 2, slots, len(FIELDS)) if slots else None
+    levels = torch.rand(3, 6, events) if events else None
+    course = Trajectory(*begun, entities, levels, torch.rand(3, 6, slots, DICE) if slots else None)
     quiet = Rollout(generator, steps=2, context_level=0.0)
 
     def run(rows: slice) -> torch.Tensor:
-        part = Trajectory(course.latents[rows], course.action[rows], course.look[rows], course.position[rows])
+        part = Trajectory(*(None if part is None else part[rows] for part in vars(course).values()))
         return rollout_trajectory(_NoNoise(quiet), part, torch.Generator().manual_seed(0))[0]
 
     assert torch.allclose(run(slice(0, 3))[1], run(slice(1, 2))[0], atol=1e-4)

@@ -35,7 +35,7 @@ def build_wall(memory: PlaceMemory) -> None:
 def test_a_view_ends_where_density_begins(memory, yaw_deg):
     build_wall(memory)
     look = torch.tensor([[math.radians(yaw_deg), 0.0]])
-    seen = memory._look_along(torch.zeros(1, 2), look)[0]
+    seen = memory._look_along(torch.zeros(1, 2), look)[0][0]
     end_y = seen[:, -6] / 0.3  # the end's x, y, z, then three of direction, one of nearness
     assert torch.allclose(end_y, torch.full_like(end_y, WALL_M), atol=0.25)
 
@@ -73,8 +73,8 @@ def test_all_of_it_learns(memory):
     build_wall(memory)
     with torch.no_grad():
         memory.density.mul_(0.1)  # not so opaque that nothing changes
-    _, guess = memory(torch.zeros(2, 2), torch.tensor([[0.0, 0.0], [1.0, 0.2]]), torch.randn(2, 6, 5))
-    guess.square().sum().backward()
+    recalled = memory(torch.zeros(2, 2), torch.tensor([[0.0, 0.0], [1.0, 0.2]]), torch.randn(2, 6, 5))
+    recalled.guess.square().sum().backward()
     for name, parameter in memory.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 

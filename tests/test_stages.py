@@ -143,7 +143,7 @@ def test_a_place_known_by_heart_has_no_loss(scene, latents, transitions):
     stage = make("place", scene, latents, transitions)
     seed = 5
     frames = latents.draw_frames(np.random.Generator(np.random.Philox(key=seed)), 4)
-    stage.model.condition.recall = lambda condition: frames.latents[:, 0]
+    stage.model.condition.expect = lambda condition: (frames.latents[:, 0], torch.ones(4, 1, 1), torch.zeros(4, 1))
     assert stage.loss(seed, 0)[0] == 0
 
 

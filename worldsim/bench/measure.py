@@ -165,7 +165,7 @@ def floor_ms(world: NeuralWorld, gflop: float, peak: float, copied: float, width
     weights and context read once a pass at the rate of a copy."""
     generator = world.generator
     config, shape = generator.config, generator.shape
-    keys = 2 * config.depth * config.width * (config.window + config.sink) * shape.rows * shape.columns
+    keys = 2 * config.depth * config.width * (config.window + config.sink) * shape.attended
     weights = sum(p.numel() for p in generator.blocks.parameters())
     moved = world.passes_a_tick * (weights + keys) * width
     return {"operations": round(gflop / peak * 1e3, 3), "memory": round(moved / copied / 1e6, 3)}

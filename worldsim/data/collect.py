@@ -81,11 +81,14 @@ def play_episode(world: SourceWorld, seed: int, ticks: int) -> Episode:
         actions.append(action.values)
     poses = [f.pose.as_tuple() for f in frames if f.pose is not None]
     rewards = [f.reward for f in frames if f.reward is not None]  # a start picture has none
+    entities = [f.entities for f in frames if f.entities is not None]
+    levels = np.array([f.happening.levels for f in frames], np.float32)
     return Episode(
         np.stack([f.pixels for f in frames]), np.array(actions, np.int16),
         np.array(poses) if len(poses) == len(frames) else None, scene_hash(world.scene), seed,
         np.array([0.0] * (len(frames) - len(rewards)) + rewards, np.float32) if rewards else None,
         frame.terminated, frame.truncated,
+        np.stack(entities) if entities else None, levels if levels.shape[1] else None,
     )  # fmt: skip
 
 

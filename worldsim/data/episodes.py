@@ -1,17 +1,19 @@
 """Episodes on disk: what a player saw and did, one file each.
 
-Layout of a file: the magic line, one JSON header line, then the sections it lists: actions (int16), poses (float64)
-and rewards (float32) if the source knows them, and the frames, zstd-compressed in blocks, so that a clip can be read
-without the rest.
+Layout of a file: the magic line, one JSON header line, then the sections it lists: actions (int16), poses (float64),
+rewards (float32), entities (float64) and levels of events (float32) if the source knows them, and the frames,
+zstd-compressed in blocks, so that a clip can be read without the rest.
 Knows nothing of how episodes are collected or used.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import zstandard
@@ -27,7 +29,9 @@ _LEVEL = 3
 class Episode:
     """frames uint8 (T, H, W, 3); actions int16 (T, A), actions[t] leads from frame t-1 to frame t (actions[0] is
     idle); poses float64 (T, 4): x, y in metres, yaw, pitch in degrees; None where the source has no poses; rewards
-    float32 (T,), None where it has none. terminated, truncated: how the last frame ended the episode, if it did."""
+    float32 (T,), None where it has none. terminated, truncated: how the last frame ended the episode, if it did.
+    entities float64 (T, slots, FIELDS), see worldsim.entities; levels float32 (T, events) in [0, 1]; None where the
+    source has none. The dice of tick t are those of (seed, t)."""
 
     frames: np.ndarray
     actions: np.ndarray
@@ -37,6 +41,8 @@ class Episode:
     rewards: np.ndarray | None = None
     terminated: bool = False
     truncated: bool = False
+    entities: np.ndarray | None = None
+    levels: np.ndarray | None = None
 
 
 def write_episode(path: Path, episode: Episode) -> None:
@@ -51,6 +57,8 @@ def write_episode(path: Path, episode: Episode) -> None:
         "actions": list(episode.actions.shape),
         "poses": episode.poses is not None,
         "rewards": episode.rewards is not None,
+        "entities": None if episode.entities is None else list(episode.entities.shape),
+        "levels": None if episode.levels is None else list(episode.levels.shape),
         "terminated": episode.terminated,
         "truncated": episode.truncated,
         "scene": episode.scene_hash,
@@ -65,6 +73,10 @@ def write_episode(path: Path, episode: Episode) -> None:
             file.write(episode.poses.astype("<f8").tobytes())
         if episode.rewards is not None:
             file.write(episode.rewards.astype("<f4").tobytes())
+        if episode.entities is not None:
+            file.write(episode.entities.astype("<f8").tobytes())
+        if episode.levels is not None:
+            file.write(episode.levels.astype("<f4").tobytes())
         for block in blocks:
             file.write(block)
     os.replace(part, path)
@@ -82,6 +94,8 @@ def read_episode(path: Path, start: int = 0, stop: int | None = None, with_frame
             actions = np.frombuffer(file.read(rows * columns * 2), "<i2").reshape(rows, columns)
             poses = np.frombuffer(file.read(rows * 4 * 8), "<f8").reshape(rows, 4) if header["poses"] else None
             rewards = np.frombuffer(file.read(rows * 4), "<f4") if header.get("rewards") else None
+            entities = _section(file, header.get("entities"), "<f8")
+            levels = _section(file, header.get("levels"), "<f4")
             stop = count if stop is None else min(stop, count)
             first, last = start // _BLOCK, -(-stop // _BLOCK)
             frames = np.zeros((0, height, width, channels), np.uint8)
@@ -93,10 +107,20 @@ def read_episode(path: Path, start: int = 0, stop: int | None = None, with_frame
                 frames = block[start - first * _BLOCK : stop - first * _BLOCK]
     except (OSError, ValueError, KeyError, zstandard.ZstdError) as error:
         raise DataError(f"{path} cannot be read as an episode: {error}; collect it again") from None
+    poses, rewards, entities, levels = (
+        None if part is None else part[start:stop] for part in (poses, rewards, entities, levels)
+    )
+    ended = bool(header.get("terminated")), bool(header.get("truncated"))
     return Episode(
-        frames, actions[start:stop], None if poses is None else poses[start:stop], header["scene"], header["seed"],
-        None if rewards is None else rewards[start:stop], bool(header.get("terminated")), bool(header.get("truncated")),
-    )  # fmt: skip
+        frames, actions[start:stop], poses, header["scene"], header["seed"], rewards, *ended, entities, levels
+    )
+
+
+def _section(file: BinaryIO, shape: list[int] | None, kind: str) -> np.ndarray | None:
+    """The next numbers of a file, of this shape and type; None if it has no such section."""
+    if shape is None:
+        return None
+    return np.frombuffer(file.read(math.prod(shape) * np.dtype(kind).itemsize), kind).reshape(shape)
 
 
 def list_episodes(folder: Path, split: str) -> list[Path]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +16,9 @@ from tqdm import tqdm
 
 from worldsim.action import ActionSpace
 from worldsim.camera import look_radians
-from worldsim.data.episodes import list_episodes, read_episode
+from worldsim.data.episodes import Episode, list_episodes, read_episode
 from worldsim.data.transitions import Transitions
+from worldsim.entities import dice
 from worldsim.errors import DataError
 from worldsim.model.codec import PATCH, Codec, to_grid, to_tensor, to_tokens
 from worldsim.model.condition import Condition
@@ -25,24 +28,39 @@ from worldsim.scene import Scene, is_hash_of
 @dataclass(frozen=True)
 class Clips:
     """A batch of clips, each one sink frame followed by T frames. latents (B, 1 + T, N, C); action (B, 1 + T, A);
-    look (B, 1 + T, 2) radians; position (B, 1 + T, 2) metres."""
+    look (B, 1 + T, 2) radians; position (B, 1 + T, 2) metres; entities (B, 1 + T, S, FIELDS) in their units, levels
+    (B, 1 + T, E) and dice (B, 1 + T, S, DICE), None in a scene without."""
 
     latents: Tensor
     action: Tensor
     look: Tensor
     position: Tensor
+    entities: Tensor | None = None
+    levels: Tensor | None = None
+    dice: Tensor | None = None
 
     def to(self, device: torch.device) -> Clips:
         """On another device."""
-        return Clips(*(t.to(device) for t in (self.latents, self.action, self.look, self.position)))
+        return self._each(lambda part: part.to(device))
+
+    def ticks(self, part: slice) -> Clips:
+        """Some of the ticks, the sink being the first."""
+        return self._each(lambda whole: whole[:, part])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Clips:
+        parts: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        changed: dict[str, Any] = {name: None if part is None else change(part) for name, part in parts.items()}
+        return Clips(**changed)
+
+    def tick(self, index: int, posed: Tensor) -> Condition:
+        """The condition of one tick; posed (B,) 1 or 0."""
+        return self.ticks(slice(index, index + 1)).condition(posed)
 
     def condition(self, posed: Tensor) -> Condition:
         """Flat condition over B * (1 + T) frames; posed (B,) 1 or 0."""
-        count = self.latents.shape[1]
-        return Condition(
-            self.action.flatten(0, 1), self.look.flatten(0, 1), self.position.flatten(0, 1),
-            posed[:, None].expand(-1, count).flatten(),
-        )  # fmt: skip
+        flat = self._each(lambda part: part.flatten(0, 1))
+        known = posed[:, None].expand(-1, self.latents.shape[1]).flatten()
+        return Condition(flat.action, flat.look, flat.position, known, None, flat.entities, flat.levels, flat.dice)
 
 
 class Latents:
@@ -58,6 +76,7 @@ class Latents:
             poses = np.zeros((len(self.latents), 4))
         self.position = torch.from_numpy(poses[:, :2].astype(np.float32))
         self.look = torch.from_numpy(look_radians(poses))
+        self.entities, self.levels, self.dice = (tensors.get(name) for name in ("entities", "levels", "dice"))
         self._later = np.setdiff1d(np.arange(len(self.latents)), self.starts)  # frames with one before them
         self.channel_weight = tensors["channel_weight"]
         self._rank, self.world = 0, 1
@@ -86,13 +105,16 @@ class Latents:
             first = int(rng.integers(lengths[episode] - frames + 1))
             sink = first if rng.random() < 0.25 else int(rng.integers(first + 1))
             rows.append(self.starts[episode] + np.array([sink, *range(first, first + frames)]))
-        index = torch.from_numpy(np.stack(rows[self._rank :: self.world]))
-        return Clips(self.latents[index].float(), self.action[index], self.look[index], self.position[index])
+        return self.at(torch.from_numpy(np.stack(rows[self._rank :: self.world])))
 
     def draw_frames(self, rng: np.random.Generator, count: int) -> Clips:
         """Unrelated single frames, as clips of one."""
-        index = torch.from_numpy(rng.integers(len(self.latents), size=(count, 1)))[self._rank :: self.world]
-        return Clips(self.latents[index].float(), self.action[index], self.look[index], self.position[index])
+        return self.at(torch.from_numpy(rng.integers(len(self.latents), size=(count, 1)))[self._rank :: self.world])
+
+    def at(self, index: Tensor) -> Clips:
+        """The frames at `index` (B, T)."""
+        known = (None if part is None else part[index].float() for part in (self.entities, self.levels, self.dice))
+        return Clips(self.latents[index].float(), self.action[index], self.look[index], self.position[index], *known)
 
     def draw_ticks(self, rng: np.random.Generator, count: int) -> Transitions:
         """Random steps of the player, each within an episode."""
@@ -111,6 +133,7 @@ def load_latents(codec: Codec, codec_hash: str, data: Path, split: str, scene: S
     if path.exists() and is_hash_of(of_scene, scene):
         return Latents(load_file(path), scene.action_space)
     latents, actions, poses, starts = [], [], [], [0]
+    things: dict[str, list[Tensor]] = {"entities": [], "levels": [], "dice": []}
     for file in tqdm(files, desc=f"encode {split}", unit="episode", disable=quiet):
         episode = read_episode(file)
         if not is_hash_of(episode.scene_hash, scene):
@@ -126,11 +149,14 @@ def load_latents(codec: Codec, codec_hash: str, data: Path, split: str, scene: S
         if episode.poses is not None and scene.place is not None:
             poses.append(torch.from_numpy(episode.poses.astype(np.float64)))
         starts.append(starts[-1] + len(episode.frames))
+        for name, found in _things(episode, scene, file).items():
+            things[name].append(found)
     tensors = {
         "latents": torch.cat(latents),
         "actions": torch.cat(actions),
         "poses": torch.cat(poses) if poses else torch.zeros(0, 4, dtype=torch.float64),
         "starts": torch.tensor(starts),
+        **{name: torch.cat(parts) for name, parts in things.items() if parts},
     }
     tensors["channel_weight"] = channel_weights(
         codec, tensors["latents"], read_episode(files[0], 0, 1).frames.shape[1:3]
@@ -139,6 +165,24 @@ def load_latents(codec: Codec, codec_hash: str, data: Path, split: str, scene: S
     save_file(tensors, part)
     part.replace(path)  # a killed process leaves no half file
     return Latents(tensors, scene.action_space)
+
+
+def _things(episode: Episode, scene: Scene, file: Path) -> dict[str, Tensor]:
+    """Entities, levels and dice of an episode, as far as its scene has them. Raises DataError."""
+    found = {}
+    for name, wanted, part in (
+        ("entities", len(scene.slots), episode.entities),
+        ("levels", len(scene.events), episode.levels),
+    ):
+        if not wanted:
+            continue
+        if part is None or part.shape[1] != wanted:
+            raise DataError(f"{file} has no {name}, scene {scene.name} has {wanted}; collect into an empty folder")
+        found[name] = torch.from_numpy(part.astype(np.float32))
+    if scene.slots:
+        rolled = [dice(episode.seed, tick, len(scene.slots)) for tick in range(len(episode.actions))]
+        found["dice"] = torch.from_numpy(np.stack(rolled).astype(np.float32))
+    return found
 
 
 @torch.no_grad()

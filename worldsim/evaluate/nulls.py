@@ -63,10 +63,10 @@ class ActionZeroed:
         self.sampling, self.encode_kv = generator.sampling, generator.encode_kv
 
     def prepare(self, condition: Condition, level: Tensor) -> PreparedFrames:
-        position = self._generator.carry_on(condition)
-        told = replace(
-            condition, action=torch.zeros_like(condition.action), position=position, apply_action=None
-        )  # fmt: skip
+        position, whole = self._generator.carry_on(condition)
+        told = replace(condition, action=torch.zeros_like(condition.action), position=position, apply_action=None)
+        if condition.entities is not None:
+            told = replace(told, entities=whole * self._generator.quanta)
         return self._generator.prepare(told, level)
 
 

@@ -15,6 +15,7 @@ from worldsim.action import Action
 from worldsim.camera import Look, Pose, look_radians
 from worldsim.data.collect import play_episode
 from worldsim.data.episodes import Episode, list_episodes, read_episode
+from worldsim.entities import dice
 from worldsim.errors import DataError
 from worldsim.evaluate.nulls import (
     DREAM,
@@ -134,6 +135,9 @@ class Dreamer:
             torch.from_numpy(np.stack([space.scale(w.actions[:end]) for w in walks])),
             torch.from_numpy(np.stack([_look(w)[:end] for w in walks])),
             torch.from_numpy(np.stack([_positions(w)[: self.window] for w in walks]).astype(np.float32)),
+            _stacked([w.entities for w in walks], self.window),
+            _stacked([w.levels for w in walks], end),
+            _rolled(walks, len(self.scene.slots), end),
         )
 
 
@@ -159,6 +163,20 @@ def _look(walk: Episode) -> np.ndarray:
     if walk.poses is None:
         return np.zeros((len(walk.actions), 2), np.float32)
     return look_radians(walk.poses)
+
+
+def _stacked(parts: list[np.ndarray | None], ticks: int) -> Tensor | None:
+    """The first ticks of each walk's numbers (T, ...), as float32 (B, ticks, ...); None where a source has none."""
+    known = [part[:ticks] for part in parts if part is not None]
+    return torch.from_numpy(np.stack(known).astype(np.float32)) if known else None
+
+
+def _rolled(walks: Sequence[Episode], slots: int, ticks: int) -> Tensor | None:
+    """The dice of each walk (B, ticks, slots, DICE); None without entities."""
+    if not slots:
+        return None
+    rolled = [[dice(walk.seed, tick, slots) for tick in range(ticks)] for walk in walks]
+    return torch.from_numpy(np.array(rolled, np.float32))
 
 
 def _standing(walk: Episode, picture: np.ndarray, window: int, ticks: int) -> Dream:

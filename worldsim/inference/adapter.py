@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import torch
@@ -39,6 +39,10 @@ class Packed:
     def prior(self) -> Tensor:
         return self.packing.part(self.tensor, 1)
 
+    @property
+    def entities(self) -> Tensor:
+        return self.packing.entities(self.tensor)
+
     def row(self, index: int) -> Packed:
         return Packed(self.tensor[index : index + 1], self.packing)
 
@@ -48,6 +52,7 @@ class Packing:
 
     def __init__(self, example: Prepared) -> None:
         self._shapes = [tuple(t.shape[1:]) for t in self._parts(example)]
+        self._without = example.entities[:1]  # what there is of entities where there are none
         ends = list(accumulate(math.prod(shape) for shape in self._shapes))
         self._spans = list(zip([0, *ends], ends, strict=False))
 
@@ -60,7 +65,8 @@ class Packing:
             m.blocks.unflatten(1, (-1, frames)).movedim(2, 0),
             m.final.unflatten(0, (-1, frames)).transpose(0, 1),
         )
-        return prepared.position, e.prior, e.tokens, e.cos, e.sin, e.prior_std, *modulated
+        known = prepared.position, e.prior, e.tokens, e.cos, e.sin, e.prior_std, *modulated
+        return (*known, prepared.entities) if prepared.entities.shape[1] else known
 
     def pack(self, prepared: Prepared) -> Tensor:
         return torch.cat([t.float().flatten(1) for t in self._parts(prepared)], dim=1)
@@ -69,14 +75,21 @@ class Packing:
         begin, end = self._spans[index]
         return packed[:, begin:end].unflatten(1, self._shapes[index])
 
+    def entities(self, packed: Tensor) -> Tensor:
+        """The entities (F, S, FIELDS) of Prepared."""
+        if self._without.shape[1]:
+            return self.part(packed, len(self._spans) - 1)
+        return self._without.expand(len(packed), -1, -1)
+
     def unpack(self, packed: Tensor) -> Prepared:
-        parts = (self.part(packed, i) for i in range(len(self._spans)))
+        parts = (self.part(packed, i) for i in range(9))
         position, prior, tokens, cos, sin, prior_std, level, blocks, final = parts
         modulated = Modulated(
             level.transpose(0, 1).flatten(0, 1), blocks.movedim(0, 2).flatten(1, 2), final.transpose(0, 1).flatten(0, 1)
         )
         nothing = position  # in place of the vector
-        return Prepared(position, Embedded(nothing, tokens, cos, sin, prior, prior_std), modulated)
+        entities = self._without  # nor these, once the condition is embedded
+        return Prepared(position, entities, Embedded(nothing, tokens, cos, sin, prior, prior_std), modulated)
 
 
 class Accelerated:
@@ -131,7 +144,9 @@ class Prepare(nn.Module):
         self.generator, self._packing = generator, packing
 
     def forward(self, flat: Tensor, level: Tensor) -> tuple[Tensor, ...]:
-        return (self._packing.pack(self.generator.prepare(Condition.unpacked(flat), level)),)
+        shape = self.generator.shape
+        condition = Condition.unpacked(flat, len(shape.slots), shape.events)
+        return (self._packing.pack(self.generator.prepare(condition, level)),)
 
 
 class Sample(nn.Module):
@@ -178,17 +193,16 @@ def parts(
     """What a back end has to run, by name: module, and inputs of the shapes that play has, where the generator is; how
     they pack. branches: see Networks; only one of them is written into a context."""
     shape, config = generator.shape, generator.config
-    tokens, head = shape.rows * shape.columns, config.width // config.heads
+    tokens, head = shape.attended, config.width // config.heads
     with torch.no_grad(), next(generator.parameters()).device:
         level = torch.tensor((*step_levels(steps), CONTEXT_LEVEL))
-        look, position, known = torch.full((branches, 2), 0.1), torch.ones(branches, 2), torch.ones(branches)
-        condition = Condition(torch.zeros(branches, shape.actions), look, position, known, known)
+        condition = shape.still(torch.tensor([1.0, 1.0, 0.1, 0.1]).expand(branches, -1))
         prepared = generator.prepare(condition, level)
         packing = Packing(prepared)
         packed = packing.pack(prepared)
         frames = torch.randn(config.sink + config.window, 2, config.depth, 1, config.heads, tokens, head)
         frames = frames.to(next(generator.blocks.parameters()).dtype)
-        x = torch.randn(branches, tokens, shape.channels)
+        x = torch.randn(branches, shape.tokens, shape.channels)
         one = x[:1].clone(), x[:1].clone(), packed[:1].clone()
     return packing, {
         "prepare": (Prepare(generator, packing), (condition.packed(), level)),
@@ -203,14 +217,13 @@ def is_batch_invariant(networks: Networks, steps: int) -> bool:
     """Whether every frame of a go comes out bit for bit as it does alone, whatever the others are."""
     network, branches = networks.network, networks.branches
     shape, config = networks.generator.shape, networks.generator.config
-    tokens, head, levels = shape.rows * shape.columns, config.width // config.heads, step_levels(steps)
+    head, levels = config.width // config.heads, step_levels(steps)
     weights = next(networks.generator.blocks.parameters())
     with weights.device:
         every = torch.tensor((*levels, CONTEXT_LEVEL))
-        action, known = torch.rand(branches, shape.actions), torch.ones(branches)
-        condition = Condition(action, torch.rand(branches, 2), torch.rand(branches, 2), known, known)
-        noise = torch.randn(1, tokens, shape.channels).expand(branches, -1, -1)
-        keys = torch.randn(2, config.depth, 1, config.heads, tokens, head).to(weights.dtype)
+        condition = replace(shape.still(torch.rand(branches, 4)), action=torch.rand(branches, shape.actions))
+        noise = torch.randn(1, shape.tokens, shape.channels).expand(branches, -1, -1)
+        keys = torch.randn(2, config.depth, 1, config.heads, shape.attended, head).to(weights.dtype)
     context = Context.filled(keys, config.window)
 
     def make(condition: Condition) -> tuple[Tensor, ...]:

@@ -22,7 +22,6 @@ from worldsim.errors import ConfigError, shown
 from worldsim.inference import compiled, cuda, openvino
 from worldsim.inference.network import Networks, eager
 from worldsim.model.codec import Codec
-from worldsim.model.condition import Condition
 from worldsim.model.context import Context
 from worldsim.model.generator import Generator
 from worldsim.runtime import BACKENDS, Numerics, cache_folder, cores, play_threads
@@ -116,11 +115,10 @@ def tick_seconds(networks: Networks, steps: int, repeats: int = _REPEATS) -> flo
     """Median time of what a tick consists of: preparing, `steps` passes, decoding, a commit."""
     generator, network = networks.generator, networks.network
     shape, config = generator.shape, generator.config
-    tokens, head = shape.rows * shape.columns, config.width // config.heads
-    condition = Condition(torch.zeros(1, shape.actions), *torch.ones(2, 1, 2), *torch.ones(2, 1))
+    head, condition = config.width // config.heads, shape.still(torch.ones(1, 4))
     chance = torch.Generator().manual_seed(0)
-    x = torch.randn(1, tokens, shape.channels, generator=chance)
-    keys = torch.randn(2, config.depth, 1, config.heads, tokens, head, generator=chance)
+    x = torch.randn(1, shape.tokens, shape.channels, generator=chance)
+    keys = torch.randn(2, config.depth, 1, config.heads, shape.attended, head, generator=chance)
     context = Context.filled(keys, config.window)
     levels, times = step_levels(steps), []
     every = torch.tensor((*levels, CONTEXT_LEVEL))

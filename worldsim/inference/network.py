@@ -19,13 +19,16 @@ from worldsim.stepwise import Stepwise
 
 class PreparedFrames(Protocol):
     """What a network has made of a frame's condition, for its own passes. Others may know of it where the player is,
-    (F, 2) in metres, and what the place memory expects to see there, (F, N, C)."""
+    (F, 2) in metres, what is expected to be seen there, (F, N, C), and the entities, (F, S, FIELDS) in whole quanta."""
 
     @property
     def position(self) -> Tensor: ...
 
     @property
     def prior(self) -> Tensor: ...
+
+    @property
+    def entities(self) -> Tensor: ...
 
     def row(self, index: int) -> PreparedFrames:
         """Of one of the frames."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from worldsim.diffusion.sampler import step_levels
 from worldsim.diffusion.schedule import CONTEXT_LEVEL
+from worldsim.entities import QUANTA
 from worldsim.inference.network import Network, PreparedFrames
 from worldsim.model.condition import Condition
 from worldsim.model.context import Context
@@ -66,39 +67,54 @@ class Rollout:
 class Trajectory:
     """What is known of a run to be dreamed: W true context frames, then T ticks of actions.
 
-    latents (B, W, N, C); action (B, W + T, A); look (B, W + T, 2) in radians; position (B, W, 2) in metres.
+    latents (B, W, N, C); action (B, W + T, A); look (B, W + T, 2) in radians; position (B, W, 2) in metres; entities
+    (B, W, S, FIELDS) in their units; levels of events (B, W + T, E); dice (B, W + T, S, DICE); None in a scene without.
     """
 
     latents: Tensor
     action: Tensor
     look: Tensor
     position: Tensor
+    entities: Tensor | None = None
+    levels: Tensor | None = None
+    dice: Tensor | None = None
 
 
 @torch.no_grad()
 def rollout_trajectory(rollout: Rollout, course: Trajectory, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Dream along a course: latents (B, T, N, C) and believed positions (B, T, 2).
 
-    The first true frame fills the context and is the sink, the others are committed after it. The look is the
-    commanded one; the position is summed from the network's own displacements.
+    The first true frame fills the context and is the sink, the others are committed after it. Looks and events are
+    those that the actions command; position and entities are carried on by what the network has learned of them.
     """
     batch, known = course.latents.shape[:2]
     posed = torch.ones(batch, device=course.latents.device)
+    quanta = torch.tensor(QUANTA, dtype=torch.float32, device=course.latents.device)
 
     def noise() -> Tensor:
         return torch.randn(course.latents[:, 0].shape, generator=generator).to(course.latents.device)
 
-    def prepare(tick: int, position: Tensor, moves: Tensor | None) -> PreparedFrames:
-        return rollout.prepare(Condition(course.action[:, tick], course.look[:, tick], position, posed, moves))
+    def prepare(tick: int, before: PreparedFrames | None) -> PreparedFrames:
+        levels, dice = (None if part is None else part[:, tick] for part in (course.levels, course.dice))
+        if before is None:
+            position = course.position[:, tick]
+            entities = None if course.entities is None else course.entities[:, tick]
+        else:
+            position = before.position
+            entities = None if course.entities is None else before.entities * quanta
+        moves = None if before is None else posed
+        return rollout.prepare(
+            Condition(course.action[:, tick], course.look[:, tick], position, posed, moves, entities, levels, dice)
+        )
 
-    prepared = prepare(0, course.position[:, 0], None)
+    prepared = prepare(0, None)
     context = rollout.begin(course.latents[:, 0], prepared, noise())
     latents, positions = [], []
     for tick in range(1, course.action.shape[1]):
         if tick < known:
-            prepared, latent = prepare(tick, course.position[:, tick], None), course.latents[:, tick]
+            prepared, latent = prepare(tick, None), course.latents[:, tick]
         else:
-            prepared = prepare(tick, prepared.position, posed)
+            prepared = prepare(tick, prepared)
             latent = rollout.next_frame(context, prepared, noise())
             latents.append(latent)
             positions.append(prepared.position)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from worldsim.camera import Camera, token_rays
+from worldsim.entities import DICE, FIELDS, HEADING, Slot, X, Z
 from worldsim.model.layers import Mlp, RotarySplit, fourier, octaves
-from worldsim.model.place_memory import PlaceMemory
+from worldsim.model.painter import PRIOR_STD, RADIANS, STANDING, Painter, standing
+from worldsim.model.place_memory import PlaceMemory, Recalled
 
 PLACE_WAVES = 4 * 6
 POSE_FEATURES = PLACE_WAVES + 4 * 8  # Fourier features of a token's ray: where it starts and where it goes
-PRIOR_STD = 0.35  # about how far, in units of the latents, the truth lies from the prior of a trained place memory
+
+
+_FIRST = 6  # numbers of a packed condition before levels, entities, dice and action
 
 
 @dataclass(frozen=True)
@@ -22,8 +27,10 @@ class Condition:
     """The tensors the generator sees for an action and a camera, for F frames.
 
     action (F, A) in [-1, 1]; look (F, 2) yaw and pitch in radians after it; position (F, 2) in metres; posed (F,) 1
-    where the position and the origin of yaw are known, 0 where not; apply_action (F,) 1 where the position is that
-    before the action, which carries the player on as the network believes, 0 (or no tensor) where it is that after.
+    where the position and the origin of yaw are known, 0 where not; apply_action (F,) 1 where position and entities are
+    those before the action, which carries them on as the network believes, 0 (or no tensor) where they are those after.
+    entities (F, S, FIELDS) in their units; levels (F, E) of events after the action, in [0, 1]; dice (F, S, DICE): the
+    chances of the tick. Without tensors there are none.
     """
 
     action: Tensor
@@ -31,6 +38,9 @@ class Condition:
     position: Tensor
     posed: Tensor
     apply_action: Tensor | None = None
+    entities: Tensor | None = None
+    levels: Tensor | None = None
+    dice: Tensor | None = None
 
     @classmethod
     def at(cls, poses: Tensor, actions: int) -> Condition:
@@ -38,27 +48,60 @@ class Condition:
         idle = poses.new_zeros((len(poses), actions))
         return cls(idle, poses[:, 2:], poses[:, :2], poses.new_ones(len(poses)))
 
+    @property
+    def things(self) -> Tensor:
+        """The entities (F, S, FIELDS), of which there may be none."""
+        return self.action.new_zeros((len(self.action), 0, len(FIELDS))) if self.entities is None else self.entities
+
+    @property
+    def happening(self) -> Tensor:
+        """The levels of events (F, E), of which there may be none."""
+        return self.action.new_zeros((len(self.action), 0)) if self.levels is None else self.levels
+
+    @property
+    def chances(self) -> Tensor:
+        """The dice (F, S, DICE); all 0 where none were rolled."""
+        slots = self.things.shape[1]
+        return self.action.new_zeros((len(self.action), slots, DICE)) if self.dice is None else self.dice
+
     def packed(self) -> Tensor:
-        """All of it in one tensor (F, 6 + A): look, position, posed, apply_action, then the action."""
+        """All of it in one tensor (F, K): look, position, posed, apply_action, levels, entities, dice, the action."""
         posed = self.posed[:, None]
         apply_action = torch.zeros_like(posed) if self.apply_action is None else self.apply_action[:, None]
-        return torch.cat([self.look, self.position, posed, apply_action, self.action], dim=1)
+        parts = [self.look, self.position, posed, apply_action]
+        if self.levels is not None:
+            parts.append(self.levels)
+        if self.entities is not None:
+            parts += [self.entities.flatten(1), self.chances.flatten(1)]
+        return torch.cat([*parts, self.action], dim=1)
 
     @classmethod
-    def unpacked(cls, packed: Tensor) -> Condition:
-        """The inverse of `packed`."""
-        return cls(packed[:, 6:], packed[:, :2], packed[:, 2:4], packed[:, 4], packed[:, 5])
+    def unpacked(cls, packed: Tensor, slots: int, events: int) -> Condition:
+        """The inverse of `packed`, in a scene of so many slots and events."""
+        levels, entities, dice, end = None, None, None, _FIRST
+        if events:
+            levels, end = packed[:, end : end + events], end + events
+        if slots:
+            entities, dice = packed[:, end:].split(
+                [slots * len(FIELDS), packed.shape[1] - end - slots * len(FIELDS)], 1
+            )
+            entities, end = entities.unflatten(1, (slots, len(FIELDS))), end + slots * (len(FIELDS) + DICE)
+            dice = dice[:, : slots * DICE].unflatten(1, (slots, DICE))
+        known = packed[:, :2], packed[:, 2:4], packed[:, 4], packed[:, 5]
+        return cls(packed[:, end:], *known, entities, levels, dice)
 
     def repeat(self, index: Tensor) -> Condition:
         """The frames at `index`, in that order."""
-        apply_action = None if self.apply_action is None else self.apply_action[index]
-        return Condition(self.action[index], self.look[index], self.position[index], self.posed[index], apply_action)
+        parts: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        picked: dict[str, Any] = {name: None if part is None else part[index] for name, part in parts.items()}
+        return Condition(**picked)
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """A condition after its encoder, without the noise level: vector (F, D), tokens (F, N, D), rotary tables, and
-    what the place memory expects to see: prior (F, N, C), prior_std (F, 1, 1) of the truth about it."""
+    """A condition after its encoder, without the noise level: vector (F, D), tokens (F, N + S, D), first those of the
+    frame, then one for each entity, rotary tables, and what is expected to be seen: prior (F, N, C), and prior_std
+    (F, N, 1) or (F, 1, 1) of the truth about it."""
 
     vector: Tensor
     tokens: Tensor
@@ -98,15 +141,17 @@ class ConditionEncoder(nn.Module):
     level_waves: Tensor
     turns: Tensor
     space_frequencies: Tensor
+    rest: Tensor
 
     def __init__(
         self, width: int, actions: int, tokens: int, channels: int, grid: RayGrid, split: RotarySplit,
-        memory: PlaceMemory | None, posed: bool = True, world_angles: bool = True,
+        memory: PlaceMemory | None, posed: bool = True, world_angles: bool = True, painter: Painter | None = None,
+        slots: tuple[Slot, ...] = (), events: int = 0, eye_height_m: float = 0.0,
     ) -> None:  # fmt: skip
         """posed: the scene has a camera and poses. world_angles: rotary positions turn with the look; else they are
         those of a camera that never turns."""
         super().__init__()
-        self._split, self._channels, self._world_angles = split, channels, world_angles
+        self._split, self._channels, self._world_angles, self._eye_m = split, channels, world_angles, eye_height_m
         self.grid = grid
         self.register_buffer("position_waves", octaves(16.0, 6), persistent=False)  # 16 m down to 0.5 m
         self.register_buffer("level_waves", math.pi * 2.0 ** torch.arange(-1, 6), persistent=False)
@@ -126,40 +171,89 @@ class ConditionEncoder(nn.Module):
         if memory is not None:
             self.known = nn.Linear(memory.config.width, width)
             nn.init.zeros_(self.known.weight)
+        self.painter = painter
+        if painter is not None:
+            self.expected = nn.Linear(channels + 1, width)
+            nn.init.zeros_(self.expected.weight)
+        if events:
+            self.events = Mlp(events, width, width)
+        self.slots = len(slots) if posed else 0
+        if self.slots:
+            self.register_buffer("rest", torch.tensor([s.rest[X : Z + 1] for s in slots]), persistent=False)
+            self.entity = Mlp(STANDING, width, width)
+            self.entity_names = nn.Parameter(torch.randn(len(slots), width) * 0.02)
 
     def embed(self, condition: Condition) -> Embedded:
         """All that does not depend on the noise level: computed once a frame, used in every pass."""
         azimuth, elevation = self.grid(condition.look)
-        turned = (azimuth, elevation) if self._world_angles else self.grid(torch.zeros_like(condition.look))
-        cos, sin = self._split.space_angles(turned[0], turned[1], self.space_frequencies)
+        vector = self.action(condition.action)
+        if condition.happening.shape[1]:
+            vector = vector + self.events(condition.happening)
         if not self.posed:
+            turned = (azimuth, elevation) if self._world_angles else self.grid(torch.zeros_like(condition.look))
+            cos, sin = self._split.space_angles(turned[0], turned[1], self.space_frequencies)
             tokens = self.place_in_frame.expand(len(condition.action), -1, -1)
             prior = tokens.new_zeros((*tokens.shape[:2], self._channels))
             one = tokens.new_ones((len(tokens), 1, 1))
-            return Embedded(self.action(condition.action), tokens, cos[:, None], sin[:, None], prior, one)
+            return Embedded(vector, tokens, cos[:, None], sin[:, None], prior, one)
         place = fourier(condition.position, self.position_waves)  # (F, 24)
         heading = fourier(condition.look, self.turns)
         posed = condition.posed[:, None]
         pose = self.pose(torch.cat([place, heading], dim=-1))
-        vector = self.action(condition.action) + pose * posed + self.unposed * (1 - posed)
+        vector = vector + pose * posed + self.unposed * (1 - posed)
         own_ray = self._own_rays(condition, azimuth, elevation)
-        tokens = self.ray(own_ray)
-        known, prior_std = posed[..., None], torch.ones_like(posed[..., None])
-        if self.memory is None:
-            prior = own_ray.new_zeros((*own_ray.shape[:2], self._channels))
-        else:
-            content, prior = self.memory(condition.position, condition.look, own_ray)
+        tokens, known = self.ray(own_ray), posed[..., None]
+        prior, prior_std = own_ray.new_zeros((*own_ray.shape[:2], self._channels)), torch.ones_like(posed[..., None])
+        if self.memory is not None:
+            content, prior, prior_std, _ = self._expect(condition, own_ray)
             tokens, prior = tokens + self.known(content), prior.float() * known
-            prior_std = torch.where(known > 0, PRIOR_STD, prior_std)
+            prior_std = torch.where(known > 0, prior_std.float(), 1.0)
+            if self.painter is not None:
+                tokens = tokens + self.expected(torch.cat([prior, prior_std.log()], dim=-1))
         tokens = self.place_in_frame + tokens * known + self.unposed_ray * (1 - known)
+        if self.slots:
+            entities, around, up = self._entity_tokens(condition)
+            tokens = torch.cat([tokens, entities * known], dim=1)
+            ahead = condition.look[:, :1] * (1 - posed)  # where entities are thought to be if nobody knows
+            azimuth = torch.cat([azimuth, around * posed + ahead], dim=1)
+            elevation = torch.cat([elevation, up * posed], dim=1)
+        cos, sin = self._split.space_angles(azimuth, elevation, self.space_frequencies)
         return Embedded(vector, tokens, cos[:, None], sin[:, None], prior, prior_std)
 
-    def recall(self, condition: Condition) -> Tensor:
-        """The place memory's prior alone (F, N, C), whatever `posed` says."""
+    def expect(self, condition: Condition, picked: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """What is expected of each token, or of the picked ones, whatever `posed` says: the place memory's guess with
+        all that is painted into it (F, N, C), the deviation of the truth from it (F, N, 1) or (F, 1, 1), and how much
+        of an entity it may show (F, N)."""
         if self.memory is None:
             raise ValueError("this generator has no place memory")
-        own_ray = self._own_rays(condition, *self.grid(condition.look))
-        return self.memory(condition.position, condition.look, own_ray)[1]
+        azimuth, elevation = self.grid(condition.look)
+        if picked is not None:
+            azimuth, elevation = azimuth[:, picked], elevation[:, picked]
+        return self._expect(condition, self._own_rays(condition, azimuth, elevation), picked)[1:]
+
+    def _expect(
+        self, condition: Condition, own_ray: Tensor, picked: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the memory knows (F, N, width), and what `expect` says."""
+        assert self.memory is not None
+        recalled = self.memory(condition.position, condition.look, own_ray, picked)
+        if self.painter is None:
+            std = torch.full_like(condition.posed[:, None, None], PRIOR_STD)
+            return recalled.content, recalled.guess, std, torch.zeros_like(recalled.guess[..., 0])
+        with torch.autocast(own_ray.device.type, enabled=False):
+            recalled = Recalled(*(part.float() for part in recalled))
+            painted = self.painter(recalled, condition.position, condition.things, condition.happening)
+        return recalled.content, *painted
+
+    def _entity_tokens(self, condition: Condition) -> tuple[Tensor, Tensor, Tensor]:
+        """A token for each entity (F, S, D), and the world angles at which it is seen (F, S)."""
+        entities, position = condition.things, condition.position
+        eye = torch.cat([position, position.new_full((len(position), 1), self._eye_m)], dim=1)
+        away = eye[:, None] - entities[..., X : Z + 1]
+        stands = standing(entities, away, entities[..., HEADING] * RADIANS, self.rest)
+        across, along, up = (-away).unbind(-1)
+        level = (across.square() + along.square()).sqrt().clamp(min=1e-3)
+        return self.entity(stands) + self.entity_names, torch.atan2(across, along), torch.atan2(up, level)
 
     def _own_rays(self, condition: Condition, azimuth: Tensor, elevation: Tensor) -> Tensor:
         """Where each token's ray starts and goes: (F, N, POSE_FEATURES)."""

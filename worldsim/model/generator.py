@@ -16,13 +16,16 @@ from worldsim.camera import Camera
 from worldsim.config import require
 from worldsim.diffusion.sampler import sampling
 from worldsim.diffusion.schedule import add_noise
+from worldsim.entities import DICE, QUANTA, Slot
 from worldsim.errors import ConfigError
 from worldsim.model.attention import MODULATIONS, Block
 from worldsim.model.condition import POSE_FEATURES, Condition, ConditionEncoder, Embedded, RayGrid
 from worldsim.model.context import Context, FrameKeys
 from worldsim.model.layers import RotarySplit
 from worldsim.model.odometry import Odometry
+from worldsim.model.painter import Painter
 from worldsim.model.place_memory import Extent, PlaceConfig, PlaceMemory
+from worldsim.model.transitions import EntityTransitions
 from worldsim.stepwise import Stepwise
 
 
@@ -70,7 +73,8 @@ class View:
 @dataclass(frozen=True)
 class Shape:
     """What a scene and a codec fix: tokens a frame (rows, columns), latent channels, actions, width over height of the
-    frame, and the view; None without a camera: then no pose, no place memory and no odometry."""
+    frame, the view, entities and events. Without a camera there is no view: then no pose, no place memory, no odometry,
+    and nothing is known of entities."""
 
     rows: int
     columns: int
@@ -78,6 +82,30 @@ class Shape:
     actions: int
     aspect: float
     view: View | None
+    slots: tuple[Slot, ...] = ()
+    events: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a frame that are pictures."""
+        return self.rows * self.columns
+
+    @property
+    def attended(self) -> int:
+        """Tokens of a frame that others attend to: its picture and its entities."""
+        return self.tokens + (len(self.slots) if self.view else 0)
+
+    def still(self, poses: Tensor) -> Condition:
+        """Idle frames at poses (F, 4): x, y in metres, yaw, pitch in radians. Entities rest, and no event is on."""
+        frames = len(poses)
+        entities = levels = dice = None
+        if self.slots:
+            entities = poses.new_tensor([slot.rest for slot in self.slots]).expand(frames, -1, -1)
+            dice = poses.new_zeros(frames, len(self.slots), DICE)
+        if self.events:
+            levels = poses.new_zeros(frames, self.events)
+        idle = poses.new_zeros(frames, self.actions)
+        return Condition(idle, poses[:, 2:], poses[:, :2], poses.new_ones(frames), None, entities, levels, dice)
 
 
 Assembled = tuple[Tensor, Tensor]
@@ -95,10 +123,12 @@ class Modulated:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What every pass over F frames needs of their conditions: position (F, 2) after the action, in metres; embedded;
-    modulated at L noise levels, L * F rows, level by level, of which the last is that of finished frames."""
+    """What every pass over F frames needs of their conditions: position (F, 2) after the action, in metres; entities
+    (F, S, FIELDS) after it, in whole quanta; embedded; modulated at L noise levels, L * F rows, level by level, of
+    which the last is that of finished frames."""
 
     position: Tensor
+    entities: Tensor
     embedded: Embedded
     modulated: Modulated
 
@@ -113,7 +143,8 @@ class Prepared:
         if frames == 1:
             return self
         modulated = Modulated(made.level[index::frames], made.blocks[:, index::frames], made.final[index::frames])
-        return Prepared(self.position[one], Embedded(*(t[one] for t in self.embedded.parts())), modulated)
+        entities = self.entities[one]
+        return Prepared(self.position[one], entities, Embedded(*(t[one] for t in self.embedded.parts())), modulated)
 
     def by_level(self) -> list[Modulated]:
         """Modulated at each level."""
@@ -127,13 +158,13 @@ class Generator(nn.Module):
 
     slot_cos: Tensor
     slot_sin: Tensor
+    quanta: Tensor
 
     def __init__(self, config: GeneratorConfig, shape: Shape) -> None:
         super().__init__()
         self.config, self.shape = config, shape
         self.split = RotarySplit(config.width // config.heads)
-        tokens = shape.rows * shape.columns
-        view, memory = shape.view, None
+        view, memory, painter = shape.view, None, None
         grid = RayGrid(view.camera if view else None, shape.aspect, shape.rows, shape.columns)
         if config.place is not None:
             if view is None:
@@ -142,9 +173,15 @@ class Generator(nn.Module):
                 config.place, view.camera, view.extent, shape.aspect, shape.rows, shape.columns, shape.channels,
                 POSE_FEATURES,
             )  # fmt: skip
+            if shape.slots or shape.events:
+                rays = config.place.rays**2
+                painter = Painter(
+                    shape.slots, shape.events, view.camera, shape.rows, config.place.width, shape.channels, rays
+                )
         self.condition = ConditionEncoder(
-            config.width, shape.actions, tokens, shape.channels, grid, self.split, memory,
-            posed=view is not None, world_angles=config.positions == "rays",
+            config.width, shape.actions, shape.tokens, shape.channels, grid, self.split, memory,
+            posed=view is not None, world_angles=config.positions == "rays", painter=painter, slots=shape.slots,
+            events=shape.events, eye_height_m=view.camera.eye_height_m if view else 0.0,
         )  # fmt: skip
         self.condition_modulation = nn.Linear(config.width, config.depth * MODULATIONS * config.width)
         self.condition_final = nn.Linear(config.width, 2 * config.width)
@@ -155,7 +192,11 @@ class Generator(nn.Module):
         self.token_out = nn.Linear(config.width, shape.channels)
         for name, table in zip(("slot_cos", "slot_sin"), self.split.slot_angles(1 + config.window), strict=True):
             self.register_buffer(name, table, persistent=False)
-        self.odometry = None if view is None else Odometry(shape.actions, view.step_m, view.extent)
+        self.odometry = None if view is None else Odometry(shape.actions, view.step_m, view.extent, shape.slots)
+        self.transitions: EntityTransitions | None = None
+        if view is not None and shape.slots:
+            self.transitions = EntityTransitions(shape.slots, shape.actions, shape.events, view.extent, view.step_m)
+        self.register_buffer("quanta", torch.tensor(QUANTA, dtype=torch.float32), persistent=False)
         for layer in (self.condition_modulation, self.condition_final, self.token_out):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -165,21 +206,33 @@ class Generator(nn.Module):
         return cast(list[Block], self.blocks)
 
     def prepare(self, condition: Condition, level: Tensor) -> Prepared:
-        """Carry on the players who move, then embed, and modulate at noise levels (L,)."""
-        position = self.carry_on(condition)
-        embedded = self.condition.embed(replace(condition, position=position))
+        """Carry on players and entities, then embed, and modulate at noise levels (L,)."""
+        position, entities = self.carry_on(condition)
+        after = replace(condition, position=position)
+        if self.shape.slots:
+            after = replace(after, entities=entities * self.quanta)
+        embedded = self.condition.embed(after)
         vector, level = embedded.vector.repeat(len(level), 1), level.repeat_interleave(len(position))
-        return Prepared(position, embedded, self.modulate(vector, level))
+        return Prepared(position, entities, embedded, self.modulate(vector, level))
 
-    def carry_on(self, condition: Condition) -> Tensor:
-        """Where the players are after the action, (F, 2) in metres: moved by odometry where `apply_action` says so."""
-        position = condition.position
+    def carry_on(self, condition: Condition) -> tuple[Tensor, Tensor]:
+        """Where the players are after the action, (F, 2) in metres, and what has become of the entities, (F, S, FIELDS)
+        in whole quanta: moved by odometry and learned transitions where `apply_action` says so."""
+        position, entities = condition.position, condition.things
+        whole = torch.round(entities / self.quanta) if self.shape.slots else entities
         if condition.apply_action is None or self.odometry is None:
-            return position
-        step = self.odometry(condition.action, position, condition.look[:, 0])
+            return position, whole
+        moves = condition.apply_action[:, None] > 0
+        step = self.odometry(condition.action, position, condition.look[:, 0], entities)
         low, span = self.odometry.low, self.odometry.span
-        moved = torch.minimum(torch.maximum(position + step, low), low + span)
-        return torch.where(condition.apply_action[:, None] > 0, moved, position)
+        after = torch.minimum(torch.maximum(position + step, low), low + span)
+        after = torch.where(moves, after, position)
+        if self.transitions is None:
+            return after, whole
+        moved = self.transitions(
+            entities, position, after, condition.look, condition.action, condition.happening, condition.chances
+        )
+        return after, torch.where(moves[..., None], self.transitions.rounded(moved), whole)
 
     def modulate(self, vector: Tensor, level: Tensor) -> Modulated:
         """The adaLN numbers of F frames, embedded as vectors (F, D), at noise levels (F,)."""
@@ -272,20 +325,23 @@ class Generator(nn.Module):
         return made_latent.view(batch, count - 2, tokens, channels), seen_latent
 
     def _enter(self, x: Tensor, level: Tensor, embedded: Embedded) -> Tensor:
-        """Noisy latents (F, N, C) -> tokens (F, N, D), at unit variance whatever the level."""
+        """Noisy latents (F, N, C) -> tokens (F, N + S, D), at unit variance whatever the level."""
         scale = (level.square() + (1 - level).square()).rsqrt()[:, None, None]
-        return self.token_in(x * scale) + embedded.tokens
+        h = self.token_in(x * scale)
+        return nn.functional.pad(h, (0, 0, 0, embedded.tokens.shape[1] - h.shape[1])) + embedded.tokens
 
     def _leave(self, h: Tensor, x: Tensor, level: Tensor, final: Tensor, embedded: Embedded) -> Tensor:
         """Predicted clean latent: the place memory's prior and what the network adds to it, with the share of x that
         the best linear prior keeps (c_skip and c_out of EDM, Karras et al. 2022, on this path, for a truth prior_std
         about the prior)."""
-        h = nn.functional.rms_norm(h, (h.shape[-1],), eps=1e-6)
+        h = nn.functional.rms_norm(h[:, : x.shape[1]], (h.shape[-1],), eps=1e-6)
         s, prior_std, prior = level[:, None, None], embedded.prior_std, embedded.prior
         signal = (1 - s) * prior_std.square()
         variance = s.square() + (1 - s) * signal
         out = self.token_out(h * (1 + final[:, 0]) + final[:, 1])
-        return prior + signal / variance * (x - (1 - s) * prior) + s * prior_std * variance.rsqrt() * out
+        # Put together and taken apart again: OpenVINO cannot fuse so long a chain, and does not see that by itself.
+        keep, add = torch.cat([signal / variance, s * prior_std * variance.rsqrt()], dim=-1).split(1, dim=-1)
+        return prior + keep * (x - (1 - s) * prior) + add * out
 
     def _past(self, context: Context | None) -> Assembled | None:
         """A context as a new frame attends to it."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +61,19 @@ class PlaceConfig:
         require(1 <= self.rays <= 8, f"rays must lie in [1, 8], got {self.rays}")
 
 
+class Recalled(NamedTuple):
+    """What a place memory knows of F frames of N tokens with R rays each.
+
+    content (F, N, width): what is known of each token. guess (F, N, C): the latent guessed from it. direction
+    (F, N, R, 3): where each ray goes, unit length, world axes. distance (F, N, R): where its view ends, in metres.
+    """
+
+    content: Tensor
+    guess: Tensor
+    direction: Tensor
+    distance: Tensor
+
+
 class PlaceMemory(nn.Module):
     """From a pose to what each token of the frame there should show."""
 
@@ -101,24 +115,26 @@ class PlaceMemory(nn.Module):
         self.layers = nn.ModuleList(Mlp(config.width, config.hidden, config.width) for _ in range(config.depth))
         self.guess = Mlp(config.width, config.hidden, channels)
 
-    def forward(self, position: Tensor, look: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
-        """position (F, 2) metres, look (F, 2) radians, pose (F, N, P): features of each token's own ray.
-
-        Returns what is known of each token (F, N, width) and the latent guessed from it (F, N, C).
-        """
+    def forward(self, position: Tensor, look: Tensor, pose: Tensor, picked: Tensor | None = None) -> Recalled:
+        """position (F, 2) metres, look (F, 2) radians, pose (F, N, P): features of each token's own ray. picked: which
+        tokens of a frame they are; all of them if left out."""
         frames, tokens = pose.shape[:2]
-        seen = self._look_along(position, look).view(frames, tokens, -1)
-        h = self.read(torch.cat([seen, pose], dim=-1))
+        seen, direction, distance = self._look_along(position, look, picked)
+        h = self.read(torch.cat([seen.view(frames, tokens, -1), pose], dim=-1))
         for layer in self.layers:
             h = h + layer(F.rms_norm(h, (h.shape[-1],), eps=1e-6))
         h = F.rms_norm(h, (h.shape[-1],), eps=1e-6)
-        return h, self.guess(h)
+        rays = frames, tokens, -1
+        return Recalled(h, self.guess(h), direction.view(*rays, 3), distance.view(*rays))
 
-    def _look_along(self, position: Tensor, look: Tensor) -> Tensor:
-        """Every ray's features, coarse and fine, its end, direction and nearness: (F, R, features + fine + 7)."""
+    def _look_along(
+        self, position: Tensor, look: Tensor, picked: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Every ray's features, coarse and fine, its end, direction and nearness: (F, R, features + fine + 7); its
+        direction (F, R, 3) and the distance of its end (F, R, 1)."""
         config, frames = self.config, len(position)
         eye = torch.cat([position, position.new_full((frames, 1), self._eye_m)], dim=1)[:, None]
-        direction = self._directions(look)
+        direction = self._directions(look, picked)
         points = eye[:, :, None] + direction[:, :, None] * self.distances[:, None]  # (F, R, samples, 3)
         with torch.autocast(position.device.type, enabled=False):
             density = self._density_at(points).view(frames, -1, config.samples)
@@ -130,7 +146,8 @@ class PlaceMemory(nn.Module):
             end = eye + direction * distance
             coarse = self._read(self.features, self.coarse_cells, on_the_way, kept)
             fine = self._read(self.fine, self.fine_cells, end[:, :, None], torch.ones_like(distance))
-        return torch.cat([GAIN * coarse, GAIN * fine, 0.3 * end, direction, 1 / (distance + 0.3)], dim=-1)
+        seen = torch.cat([GAIN * coarse, GAIN * fine, 0.3 * end, direction, 1 / (distance + 0.3)], dim=-1)
+        return seen, direction, distance
 
     def _density_at(self, points: Tensor) -> Tensor:
         """The density, interpolated at points (..., 3), in their order."""
@@ -149,10 +166,11 @@ class PlaceMemory(nn.Module):
         )
         return found.view(*points.shape[:2], -1)
 
-    def _directions(self, look: Tensor) -> Tensor:
-        """World directions of all rays: (F, R, 3)."""
+    def _directions(self, look: Tensor, picked: Tensor | None) -> Tensor:
+        """World directions of all rays of the picked tokens: (F, R, 3)."""
         yaw, pitch = look[:, :1], look[:, 1:]
-        right, up, forward = self.rays.unbind(-1)
+        rays = self.rays if picked is None else self.rays.unflatten(0, (-1, self.config.rays**2))[picked].flatten(0, 1)
+        right, up, forward = rays.unbind(-1)
         level = forward * pitch.cos() - up * pitch.sin()
         height = forward * pitch.sin() + up * pitch.cos()
         return torch.stack(

@@ -77,6 +77,8 @@ def shape_of(scene: Scene, channels: int) -> Shape:
         actions=scene.action_space.size,
         aspect=scene.frame.aspect,
         view=view,
+        slots=scene.slots,
+        events=len(scene.events),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from worldsim.data.latents import Latents
+from worldsim.data.latents import Clips, Latents
 from worldsim.inference.rollout import Rollout, Trajectory, rollout_trajectory
 from worldsim.model.codec import Codec, to_grid, to_pixels
 from worldsim.model.generator import Generator
@@ -16,7 +16,7 @@ def place_picture(generator: Generator, codec: Codec, held_out: Latents, columns
     frames = held_out.draw_frames(np.random.Generator(np.random.Philox(key=5)), rows * columns)
     frames = frames.to(next(generator.parameters()).device)
     with torch.no_grad():
-        prior = generator.condition.recall(frames.condition(torch.ones(rows * columns)))
+        prior = generator.condition.expect(frames.condition(torch.ones(rows * columns)))[0]
         truth, made = (
             to_pixels(codec.decode(to_grid(x.cpu(), generator.shape.rows))) for x in (frames.latents[:, 0], prior)
         )
@@ -37,8 +37,7 @@ def dream_picture(
         return None
     clips = held_out.draw(np.random.Generator(np.random.Philox(key=5)), rows, window + ticks)
     device = next(generator.parameters()).device
-    parts = (clips.latents[:, 1 : 1 + window], clips.action[:, 1:], clips.look[:, 1:], clips.position[:, 1:])
-    course = Trajectory(*(t.to(device) for t in parts))
+    course = course_of(clips.ticks(slice(1, None)).to(device), window)
     dreamed = rollout_trajectory(Rollout(generator, 2), course, torch.Generator().manual_seed(5))[0].cpu()
     shown = [t for t in (1, 2, 4, 8, 16, 32) if t <= ticks]
     strips = []
@@ -48,3 +47,10 @@ def dream_picture(
             with torch.no_grad():
                 strips.append(np.concatenate(list(to_pixels(codec.decode(picks))), axis=1))
     return np.concatenate(strips, axis=0)
+
+
+def course_of(clips: Clips, window: int) -> Trajectory:
+    """Clips without a sink as runs to be dreamed after `window` true frames."""
+    known = None if clips.entities is None else clips.entities[:, :window]
+    begun = clips.latents[:, :window], clips.action, clips.look, clips.position[:, :window]
+    return Trajectory(*begun, known, clips.levels, clips.dice)

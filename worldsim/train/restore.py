@@ -91,17 +91,21 @@ def changed_config(config: GeneratorConfig, changes: tuple[str, ...]) -> Generat
 
 
 def take_parts(generator: Generator, name: str) -> tuple[dict[str, Any], ...]:
-    """The place memory and odometry of another checkpoint, where it has them in the same size. Returns the provenance
-    of all that is taken, the codec included."""
+    """The place memory, painter, odometry and transitions of another checkpoint, where it has them in the same size.
+    Returns the provenance of all that is taken, the codec included."""
     source = open_checkpoint(name)
-    stages = ("codec", "place", "odometry")
+    stages = ("codec", "place", "odometry", "transitions")
     provenance = tuple(p for p in source.info.provenance if p.get("stage") in stages)
     if GENERATOR not in source.info.files:
         return provenance
     _, other = load_networks(source)
     pairs: list[tuple[torch.nn.Module | None, torch.nn.Module | None]] = [(generator.odometry, other.odometry)]
+    if generator.shape.slots == other.shape.slots:
+        pairs.append((generator.transitions, other.transitions))
     if generator.condition.memory is not None and generator.config.place == other.config.place:
         pairs.append((generator.condition.memory, other.condition.memory))
+        if generator.shape == other.shape:
+            pairs.append((generator.condition.painter, other.condition.painter))
     for own, taken in pairs:
         if own is not None and taken is not None:
             own.load_state_dict(taken.state_dict())

@@ -98,9 +98,9 @@ class Setup:
         """Film strips of the generator as it stands. uint8 (H, W, 3)."""
         return dream_picture(self.generator, self.codec, self.held_out)
 
-    def frames(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """Frames uint8 (N, H, W, 3) to train a codec on, at most as many as the preset holds in memory, and their poses
-        (N, 4); None where the source has none. Raises DataError."""
+    def frames(self) -> np.ndarray:
+        """Frames uint8 (N, H, W, 3) to train a codec on, in the order of `latents`: at most as many as the preset holds
+        in memory. Raises DataError."""
         request = self.request
         lengths, kept, total = [], [], 0
         for file in list_episodes(request.data, "train"):
@@ -114,17 +114,15 @@ class Setup:
                 break
         size = request.scene.frame
         pixels = np.empty((total, size.height, size.width, 3), np.uint8)  # filled in place: it may be gigabytes
-        poses, begin = [], 0
+        begin = 0
         for file, length in zip(
             tqdm(kept, desc="read frames", unit="episode", disable=request.quiet), lengths, strict=True
         ):
             episode = read_episode(file)
             pixels[begin : begin + length] = episode.frames
             begin += length
-            if episode.poses is not None:
-                poses.append(episode.poses)
         self.exporter.ticks = total
-        return pixels, np.concatenate(poses) if len(poses) == len(kept) else None
+        return pixels
 
 
 def surprises(generator: Generator, latents: Latents, count: int = 1024) -> np.ndarray | None:
@@ -137,6 +135,6 @@ def surprises(generator: Generator, latents: Latents, count: int = 1024) -> np.n
     for _ in range(count // 64):
         frames = latents.draw_frames(rng, 64).to(device)
         with torch.no_grad():
-            expected = generator.condition.recall(frames.condition(torch.ones(len(frames.latents), device=device)))
+            expected = generator.condition.expect(frames.condition(torch.ones(len(frames.latents), device=device)))[0]
         found.append(distance(frames.latents[:, 0].float().cpu().numpy(), expected.float().cpu().numpy()))
     return np.concatenate(found)

@@ -7,7 +7,7 @@ same state and action give the same frame, whether drafted, replayed or played.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from torch import Tensor
 
 from worldsim.action import Action
 from worldsim.camera import Look, Pose
+from worldsim.entities import Entities, at_rest, dice, quantised, values_of
+from worldsim.event import Happening
 from worldsim.inference.network import Networks, PreparedFrames, eager
 from worldsim.inference.rollout import Rollout
 from worldsim.model.codec import Codec, to_tensor, to_tokens
@@ -42,7 +44,8 @@ class _LazyContext:
 
 @dataclass(frozen=True)
 class NeuralSnapshot:
-    """A dream without its context: its newest latent (1, N, C), and where it believes to be."""
+    """A dream without its context: its newest latent (1, N, C), where it believes to be, what it believes of the
+    entities, in whole quanta, and how far events are."""
 
     seed: int
     tick: int
@@ -50,13 +53,15 @@ class NeuralSnapshot:
     position: tuple[float, float] | None
     action: Action
     latent: Tensor
+    entities: Entities = ()
+    happening: Happening = Happening()
 
 
 @dataclass(frozen=True)
 class NeuralState(NeuralSnapshot):
     """The whole state of a dream: its context too, which may still have to be written."""
 
-    lazy: _LazyContext = field(repr=False, compare=False)
+    lazy: _LazyContext = field(repr=False, compare=False, kw_only=True)
     surprise: float | None = None  # how far the latent lies from what the place memory expected, where it did
 
 
@@ -104,12 +109,15 @@ class NeuralWorld(World):
         return NeuralWorld(self._scene, networks, self.steps, self._rollout.context_level)
 
     def start(self, seed: int, spawn: Spawn) -> tuple[NeuralState, Frame]:
-        """One picture, written to the whole context with zero action, at its pose or where it seems to be from."""
+        """One picture, written to the whole context with zero action, at its pose or where it seems to be from. Of what
+        the spawn does not tell, entities are at rest and no event is on."""
         pose = spawn.pose or self._seems_from(spawn.pixels)
         look = pose.look if pose else None if self._scene.camera is None else Look()
-        position = (pose.x, pose.y) if pose else None
-        state = self._first(seed, 0, look, position, self._space.idle, spawn.pixels)
-        return state, Frame(spawn.pixels, 0, look, pose)
+        begun = Frame(
+            spawn.pixels, 0, look, pose, entities=spawn.entities, happening=spawn.happening or Happening()
+        )  # fmt: skip
+        state = self._first(seed, begun, self._space.idle)
+        return state, _framed(spawn.pixels, state)
 
     def _seems_from(self, pixels: np.ndarray) -> Pose | None:
         """The pose at which the place memory shows what is most like a picture; sought once."""
@@ -134,8 +142,10 @@ class NeuralWorld(World):
         context = self._context(state)
         yield
         looks = [self._turned(state.look, action) for action in actions]
-        prepared = self._rollout.prepare(self._condition(actions, looks, state.position, apply_action=True))
+        happening = [self._after(state.happening, action) for action in actions]
+        prepared = self._rollout.prepare(self._condition(state, actions, looks, happening))
         positions = [None if state.position is None else (x, y) for x, y in prepared.position.tolist()]
+        entities = _whole(prepared)
         tick = state.tick + 1
         noise, written = self._noise(state.seed, tick)
         x = yield from self._rollout.denoising(context, prepared, noise.expand(len(actions), -1, -1))
@@ -147,7 +157,10 @@ class NeuralWorld(World):
             lazy = _LazyContext(context, prepared.row(i), written)
             far = None if surprise is None else float(surprise[i])
             latent = x[i : i + 1].clone() if len(x) > 1 else x  # else each would keep all of them
-            after = NeuralState(state.seed, tick, look, position, action, latent, lazy, far)
+            of_entities = entities[i] if state.position is not None else state.entities
+            after = NeuralState(
+                state.seed, tick, look, position, action, latent, of_entities, happening[i], lazy=lazy, surprise=far
+            )
             made.append((after, _framed(pixels[i], after)))
         return made
 
@@ -165,43 +178,45 @@ class NeuralWorld(World):
         """Re-encode the last frames and cache them afresh (LongLive's KV re-cache): the first fills the context."""
         window = self.generator.config.window
         first, *rest = observed[-window:]
-        state = self._first(
-            seed, first.frame.tick, first.frame.look, _place(first.frame), first.action, first.frame.pixels
-        )
+        state = self._first(seed, first.frame, first.action)
         for seen in rest:
-            frame = seen.frame
-            prepared = self._prepare(seen.action, frame.look, _place(frame))
-            latent = self._encode(frame.pixels)
-            lazy = _LazyContext(self._context(state), prepared, self._noise(seed, frame.tick)[1])
-            state = NeuralState(seed, frame.tick, frame.look, _place(frame), seen.action, latent, lazy)
+            kept = self._snapshot_of(seed, seen.frame, seen.action)
+            state = self.restore(state, kept)
         return state
 
     def ready(self, spawn: Spawn) -> tuple[Rollout, PreparedFrames, Context, Tensor]:
         """The parts of a tick just before it is made, for measuring them."""
         state, _ = self.start(0, spawn)
-        prepared = self._prepare(self._space.idle, state.look, state.position)
-        return self._rollout, prepared, self._context(state), state.latent
+        return self._rollout, self._prepare(state), self._context(state), state.latent
 
     def snapshot(self, state: NeuralState, frame: Frame) -> NeuralSnapshot:
-        return NeuralSnapshot(state.seed, state.tick, state.look, state.position, state.action, state.latent)
+        return NeuralSnapshot(*(getattr(state, f.name) for f in fields(NeuralSnapshot)))
 
     def render(self, snapshot: NeuralSnapshot) -> Frame:
         return _framed(self._networks.decode(snapshot.latent)[0].cpu().numpy(), snapshot)
 
     def restore(self, before: NeuralState, snapshot: NeuralSnapshot) -> NeuralState:
         """Commit the kept latent again, with the same code and noise."""
-        kept = snapshot
-        prepared = self._prepare(kept.action, kept.look, kept.position)
-        lazy = _LazyContext(self._context(before), prepared, self._noise(kept.seed, kept.tick)[1])
-        return NeuralState(kept.seed, kept.tick, kept.look, kept.position, kept.action, kept.latent, lazy)
+        lazy = _LazyContext(
+            self._context(before), self._prepare(snapshot), self._noise(snapshot.seed, snapshot.tick)[1]
+        )  # fmt: skip
+        return _stated(snapshot, lazy)
 
-    def _first(
-        self, seed: int, tick: int, look: Look | None, position, action: Action, pixels: np.ndarray
-    ) -> NeuralState:
-        latent = self._encode(pixels)
-        prepared = self._prepare(action, look, position)
-        context = self._rollout.begin(latent, prepared, self._noise(seed, tick, _START)[0])
-        return NeuralState(seed, tick, look, position, action, latent, _LazyContext(None, None, None, context))
+    def _first(self, seed: int, frame: Frame, action: Action) -> NeuralState:
+        """A dream that begins at a frame: it fills the context."""
+        kept = self._snapshot_of(seed, frame, action)
+        context = self._rollout.begin(kept.latent, self._prepare(kept), self._noise(seed, frame.tick, _START)[0])
+        return _stated(kept, _LazyContext(None, None, None, context))
+
+    def _snapshot_of(self, seed: int, frame: Frame, action: Action) -> NeuralSnapshot:
+        """A picture as if it had been dreamed. If it tells nothing of entities or events, none has moved or begun."""
+        scene = self._scene
+        known = frame.entities is not None and len(frame.entities) == len(scene.slots)
+        entities = frame.entities if known and frame.entities is not None else at_rest(scene.slots)
+        begun = frame.happening if len(frame.happening.steps) == len(scene.events) else Happening.none(scene.events)
+        position = None if frame.pose is None else (frame.pose.x, frame.pose.y)
+        latent = self._encode(frame.pixels)
+        return NeuralSnapshot(seed, frame.tick, frame.look, position, action, latent, quantised(entities), begun)
 
     def _context(self, state: NeuralState) -> Context:
         lazy = state.lazy
@@ -217,31 +232,39 @@ class NeuralWorld(World):
             return None
         return camera.turn(look, space.degrees(action, "yaw"), space.degrees(action, "pitch"))
 
-    def _prepare(self, action: Action, look: Look | None, position: tuple[float, float] | None) -> PreparedFrames:
-        """What the passes over a frame need that has this look and position after its action."""
-        return self._rollout.prepare(self._condition([action], [look], position, apply_action=False))
+    def _after(self, happening: Happening, action: Action) -> Happening:
+        return happening.after(self._scene.events, self._space.called(action), self._scene.tick_hz)
+
+    def _prepare(self, kept: NeuralSnapshot) -> PreparedFrames:
+        """What the passes over a frame need of which all is known."""
+        return self._rollout.prepare(self._condition(kept, [kept.action]))
 
     def _condition(
         self,
+        kept: NeuralSnapshot,
         actions: Sequence[Action],
-        looks: Sequence[Look | None],
-        position: tuple[float, float] | None,
-        apply_action: bool,
+        looks: Sequence[Look | None] | None = None,
+        happening: Sequence[Happening] = (),
     ) -> Condition:
-        """Of frames at one position. apply_action: it is still the one before the action."""
-        place = *(position or (0.0, 0.0)), float(position is not None), float(apply_action)
+        """Of the frame that `kept` is; or, given looks and events after the actions, of those that follow it: the
+        network carries on the rest."""
+        follows = looks is not None
+        place = *(kept.position or (0.0, 0.0)), float(kept.position is not None), float(follows)
+        slots, events = len(self._scene.slots), len(self._scene.events)
+        entities = values_of(kept.entities).flatten().tolist()
+        chances = dice(kept.seed, kept.tick + follows, slots).flatten().tolist() if slots else []
         rows = []
-        for action, look in zip(actions, looks, strict=True):
+        for action, look, begun in zip(actions, looks or [kept.look], happening or [kept.happening], strict=True):
             yaw, pitch = (0.0, 0.0) if look is None else look.radians
-            rows.append([yaw, pitch, *place, *self._space.scaled(action)])
-        return Condition.unpacked(torch.tensor(rows, device=self._device))
+            rows.append([yaw, pitch, *place, *begun.levels, *entities, *chances, *self._space.scaled(action)])
+        return Condition.unpacked(torch.tensor(rows, device=self._device), slots, events)
 
     def _noise(self, seed: int, tick: int, use: int = 0) -> Tensor:
         """Standard normal (2, 1, N, C), what a frame is dreamed from and what its commit adds: a function of the
         arguments alone."""
         shape = self.generator.shape
         philox = np.random.Philox(key=seed & (2**64 - 1), counter=[0, 0, use, tick])
-        size = 2, 1, shape.rows * shape.columns, shape.channels
+        size = 2, 1, shape.tokens, shape.channels
         return torch.from_numpy(np.random.Generator(philox).standard_normal(size, dtype=np.float32)).to(self._device)
 
     @torch.no_grad()
@@ -255,12 +278,20 @@ def _framed(pixels: np.ndarray, state: NeuralSnapshot) -> Frame:
     pose = None
     if state.position is not None and state.look is not None:
         pose = Pose(*state.position, state.look)
-    return Frame(pixels, state.tick, state.look, pose)
+    entities = values_of(state.entities) if state.entities else None
+    return Frame(pixels, state.tick, state.look, pose, entities=entities, happening=state.happening)
+
+
+def _stated(kept: NeuralSnapshot, lazy: _LazyContext) -> NeuralState:
+    """A snapshot with its context."""
+    return NeuralState(*(getattr(kept, f.name) for f in fields(NeuralSnapshot)), lazy=lazy)
+
+
+def _whole(prepared: PreparedFrames) -> list[Entities]:
+    """The entities of each frame, in whole quanta."""
+    rows = prepared.entities.round().int().tolist()
+    return [tuple(tuple(row) for row in of_frame) for of_frame in rows]
 
 
 def _array(latent: Tensor) -> np.ndarray:
     return latent.cpu().numpy()
-
-
-def _place(frame: Frame) -> tuple[float, float] | None:
-    return None if frame.pose is None else (frame.pose.x, frame.pose.y)

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from worldsim.camera import Look, Pose
-from worldsim.model.condition import Condition
 from worldsim.model.generator import Generator
 from worldsim.scene import Bounds
 
@@ -54,5 +53,5 @@ def _everywhere(bounds: Bounds) -> Tensor:
 
 def _error(generator: Generator, latent: Tensor, poses: Tensor) -> Tensor:
     """How unlike the latent the frames recalled at poses (n, 4) are: (n,)."""
-    recalled = generator.condition.recall(Condition.at(poses, generator.shape.actions))
+    recalled = generator.condition.expect(generator.shape.still(poses))[0]
     return (recalled - latent)[..., :_CHANNELS].square().mean(dim=(1, 2))

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldsim.camera import look_radians
+from worldsim.data.latents import Latents
 from worldsim.model.codec import Codec, to_grid, to_pixels, to_tensor
-from worldsim.model.condition import Condition
 from worldsim.model.generator import Generator
 from worldsim.train.setup import Setup
 from worldsim.train.stages.base import Stage
@@ -46,14 +45,14 @@ class CodecStage(Stage):
         """From the principal components of the frames, or, once there is a generator, of the decoder alone: latents
         must keep their meaning for the generator that was trained on them."""
         codec, base, dist = setup.codec, setup.base, setup.dist
-        pixels, poses = setup.frames()
+        pixels = setup.frames()
         if base is None:
             codec.start_from_components(to_tensor(pixels[:: max(1, len(pixels) // 600)]))
         begun, recalled = setup.restored(), None
-        if begun and setup.exporter.generator is not None and poses is not None:
+        if begun and setup.exporter.generator is not None:
             generator = setup.exporter.generator
             if generator.condition.memory is not None:
-                recalled = recall(generator.to(setup.preset.device), codec, poses)
+                recalled = recall(generator.to(setup.preset.device), codec, setup.latents)
         share = slice(dist.rank, None, dist.world)
         return cls(codec, pixels, setup.preset.codec_batch, setup.exporter, begun, share, recalled)
 
@@ -97,17 +96,17 @@ class CodecStage(Stage):
         self._export()
 
 
-def recall(generator: Generator, codec: Codec, poses: np.ndarray) -> Callable[[np.ndarray], Tensor]:
-    """What the place memory makes of frames, by index: raw latents (B, C, h, w)."""
+def recall(generator: Generator, codec: Codec, latents: Latents) -> Callable[[np.ndarray], Tensor]:
+    """What a generator expects of frames, by index: raw latents (B, C, h, w)."""
     generator.eval().requires_grad_(False)
-    shape, device = generator.shape, next(generator.parameters()).device
-    place = torch.from_numpy(np.concatenate([poses[:, :2].astype(np.float32), look_radians(poses)], axis=1)).to(device)
+    device = next(generator.parameters()).device
 
     def recalled(index: np.ndarray) -> Tensor:
-        condition = Condition.at(place[torch.from_numpy(index)], shape.actions)
+        frames = latents.at(torch.from_numpy(index)[:, None]).to(device)
         with torch.no_grad():
-            latents = to_grid(generator.condition.recall(condition).float(), shape.rows)
-        return latents * codec.latent_std[:, None, None] + codec.latent_mean[:, None, None]
+            expected = generator.condition.expect(frames.condition(torch.ones(len(index), device=device)))[0]
+        grid = to_grid(expected.float(), generator.shape.rows)
+        return grid * codec.latent_std[:, None, None] + codec.latent_mean[:, None, None]
 
     return recalled
 

@@ -40,6 +40,7 @@ class DmdStage(ResamplingStage):
         self.teacher = teacher.eval().requires_grad_(False)
         self.critic = copy.deepcopy(teacher)
         self.critic.condition.memory = generator.condition.memory  # frozen, so one will do
+        self.critic.condition.painter = generator.condition.painter
         train_trunk(self.critic)
         self._both = nn.ModuleDict({"student": generator, "critic": self.critic})
 

@@ -137,12 +137,12 @@ class ForcingStage(Stage):
 
 
 def train_trunk(generator: Generator) -> None:
-    """Let all be trained but odometry and the place memory, which have stages of their own."""
+    """Let all be trained but what has stages of its own: odometry, transitions, the place memory and the painter."""
     generator.requires_grad_(True)
-    if generator.odometry is not None:
-        generator.odometry.requires_grad_(False)
-    if generator.condition.memory is not None:
-        generator.condition.memory.requires_grad_(False)
+    condition = generator.condition
+    for part in (generator.odometry, generator.transitions, condition.memory, condition.painter):
+        if part is not None:
+            part.requires_grad_(False)
 
 
 def history_levels(batch: int, count: int, noise_rng: torch.Generator, posed: bool = True) -> Tensor:

@@ -16,7 +16,6 @@ from torch import Tensor
 from worldsim.data.latents import Clips
 from worldsim.diffusion.schedule import CONTEXT_LEVEL, add_noise
 from worldsim.inference.rollout import Rollout
-from worldsim.model.condition import Condition
 from worldsim.model.generator import Prepared
 from worldsim.train.stages.forcing import ForcingStage
 
@@ -59,8 +58,7 @@ class ResamplingStage(ForcingStage):
         frames = [clips.latents[:, 0], clips.latents[:, 1]]
         context = None
         for i in range(1, count):
-            condition = Condition(clips.action[:, i], clips.look[:, i], clips.position[:, i], posed)
-            prepared = cast(Prepared, rollout.prepare(condition))
+            prepared = cast(Prepared, rollout.prepare(clips.tick(i, posed)))
             if context is None:
                 context = rollout.begin(frames[1], prepared, noise())
                 continue

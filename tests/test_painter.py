@@ -1,0 +1,100 @@
+"""Laws of the painter: what it may change of a guess, and where."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from worldsim.camera import Camera
+from worldsim.entities import FIELDS, HEADING, ON, Slot, X, Y
+from worldsim.model.generator import Generator, GeneratorConfig, Shape, View
+from worldsim.model.place_memory import PlaceConfig
+
+ROWS, COLUMNS = 6, 8
+BALL = Slot("ball", "ball", (0.6, 0.6, 0.6), tuple(float(v) for v in (0, 2, 1.6, 0, 0, 0, 0, 0, 1, 0, 0)))
+LEAF = Slot("leaf", "door", (1.2, 0.08, 2.2), tuple(float(v) for v in (0, 3, 1.1, 0, 0, 0, 0, 0, 0, 0, 0)))
+LAMP = Slot("lamp", "lamp", (0.1, 0.1, 0.1), tuple(float(v) for v in (0, -9, 1, 0, 0, 0, 0, 0, 1, 0, 0)), lights=True)
+SHAPE = Shape(
+    ROWS, COLUMNS, 4, 5, COLUMNS / ROWS, View(Camera(), (-4.0, -4.0, 0.0, 4.0, 4.0, 3.0), 0.2), (BALL, LEAF, LAMP), 2
+)
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    torch.manual_seed(0)
+    place = PlaceConfig(
+        cell_m=0.5, fine_m=0.5, fine_features=2, features=4, rays=2, samples=12, width=32, hidden=32, depth=1
+    )
+    made = Generator(GeneratorConfig(width=64, depth=1, heads=2, hidden=64, window=2, place=place), SHAPE).eval()
+    for parameter in made.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.05)
+    return made
+
+
+def expected(generator, **moved):
+    """What is expected at the origin, looking north, after changes to rows: NAME=(field, value); `levels` of events."""
+    condition = SHAPE.still(torch.tensor([[0.0, 0.0, 0.0, 0.0]]))
+    assert condition.entities is not None and condition.levels is not None
+    entities, levels = condition.entities.clone(), condition.levels.clone()
+    names = [slot.name for slot in SHAPE.slots]
+    for name, value in moved.items():
+        if name == "levels":
+            levels[:] = torch.tensor(value)
+        else:
+            entities[0, names.index(name), value[0]] = value[1]
+    with torch.no_grad():
+        return generator.condition.expect(
+            type(condition)(**{**vars(condition), "entities": entities, "levels": levels})
+        )
+
+
+def test_what_is_out_of_view_paints_nothing_bit_for_bit(generator):
+    behind = expected(generator, ball=(Y, -2.0), leaf=(Y, -3.0))
+    elsewhere = expected(generator, ball=(Y, -3.5), leaf=(X, 40.0))
+    assert torch.equal(behind[0], elsewhere[0]) and not behind[2].any()
+
+
+def test_an_entity_changes_the_tokens_around_it_and_no_others(generator):
+    plain = expected(generator, ball=(Y, -2.0), leaf=(Y, -3.0))
+    painted, _, near = expected(generator, ball=(Y, 3.5), leaf=(Y, -3.0))
+    changed = (painted != plain[0]).any(-1)[0].view(ROWS, COLUMNS)
+    middle = changed[ROWS // 2 - 1 : ROWS // 2 + 1, COLUMNS // 2 - 1 : COLUMNS // 2 + 1]
+    assert bool(middle.all()) and not changed[:, 0].any() and not changed[:, -1].any()
+    assert torch.equal(changed.flatten(), near[0] > 0)
+
+
+def test_a_leaf_seen_on_edge_covers_fewer_tokens_than_one_that_faces(generator):
+    facing = expected(generator, ball=(Y, -2.0))[2]
+    on_edge = expected(generator, ball=(Y, -2.0), leaf=(HEADING, 90.0))[2]
+    assert 0 < float(on_edge.sum()) < 0.7 * float(facing.sum())
+
+
+def test_events_and_lamps_change_the_whole_frame_and_only_while_they_are_on(generator):
+    plain = expected(generator)[0]
+    assert torch.equal(plain, expected(generator, levels=[0.0, 0.0])[0])
+    for changed in (expected(generator, levels=[0.0, 0.5])[0], expected(generator, lamp=(ON, 0.0))[0]):
+        assert bool((changed != plain).any(-1).all())
+
+
+def test_what_a_prior_deviates_by_is_told_token_by_token(generator):
+    _, deviation, _ = expected(generator)
+    assert deviation.shape == (1, ROWS * COLUMNS, 1)
+    assert 0 < float(deviation.min()) < float(deviation.max()) < math.inf
+
+
+def test_a_packed_condition_comes_apart_into_the_same(generator):
+    condition = SHAPE.still(torch.rand(3, 4))
+    again = type(condition).unpacked(condition.packed(), len(SHAPE.slots), SHAPE.events)
+    for name, part in vars(condition).items():
+        if part is not None and name != "apply_action":
+            assert torch.equal(part, getattr(again, name)), name
+
+
+def test_entities_that_are_not_carried_on_stay_as_they_are(generator):
+    condition = SHAPE.still(torch.rand(2, 4))
+    _, whole = generator.carry_on(condition)
+    assert condition.entities is not None and whole.shape == (2, 3, len(FIELDS))
+    assert torch.allclose(whole * generator.quanta, condition.entities, atol=1e-3)

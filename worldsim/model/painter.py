@@ -1,0 +1,173 @@
+"""Painter: from what a place memory expects to what stands there now: entities, and events that change all.
+
+The memory knows the place as it is when nothing is there and nothing happens. Entities are painted into its guess one
+after another, farthest first, each into the tokens that its box may touch; then events and lamps change the whole
+guess. What is learned is one small network for all entities and one for all events; what they are told of an entity is
+geometry: where a token's rays pass its box, in its own axes, and whether the place stands before it. So a kind has no
+rules here, and an entity behind a pillar is hidden as far as the memory's depth says.
+Beside the guess stands how far the truth usually lies from it, token by token: where only history or chance knows.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from worldsim.camera import Camera
+from worldsim.entities import AIM, HEADING, ON, PHASE, RATE, VX, VY, Slot, X, Z
+from worldsim.model.place_memory import Recalled
+
+PRIOR_STD = 0.35  # about how far, in units of the latents, the truth lies from the guess of a trained place memory
+MOST_DRAWN = 4  # entities in one frame, the nearest ones of those in view
+_HIDDEN, _HIDDEN_WHOLE = 128, 192
+RADIANS = math.pi / 180  # of a degree: back ends that trace know no deg2rad
+_NAMED = 16  # numbers that a slot is known by
+_RAY = 6
+_THINNEST_M = 0.06
+_LEAST_LOG_STD, _MOST_LOG_STD = math.log(0.05), math.log(1.2)
+
+
+class Painter(nn.Module):
+    """Entities (F, S, FIELDS) and events (F, E) into the guess of a place memory."""
+
+    box: Tensor
+    rest: Tensor
+    rest_on: Tensor
+
+    def __init__(
+        self, slots: tuple[Slot, ...], events: int, camera: Camera, rows: int, width: int, channels: int, rays: int
+    ) -> None:
+        """rows: of tokens in a frame. width: of the memory's content. rays: a token has."""
+        super().__init__()
+        self._eye_m, self._channels, self._drawn = camera.eye_height_m, channels, min(MOST_DRAWN, len(slots))
+        self._token = 2 * math.tan(math.radians(camera.fov_deg) / 2) / rows  # height of a token at 1 m
+        self._lights = [i for i, slot in enumerate(slots) if slot.lights]
+        self._whole = events + len(self._lights)
+        half = torch.tensor([slot.size for slot in slots]).view(-1, 3) / 2
+        rest = torch.tensor([slot.rest for slot in slots]).view(len(slots), -1)
+        self.register_buffer("box", half.clamp(min=_THINNEST_M), persistent=False)
+        self.register_buffer("rest", rest[:, X : Z + 1], persistent=False)
+        self.register_buffer("rest_on", rest[:, ON][self._lights] if slots else torch.zeros(0), persistent=False)
+        out = channels + 1
+        self.spread = nn.Linear(width, 1)
+        if slots:
+            self.names = nn.Parameter(torch.randn(len(slots), _NAMED) * 0.3)
+            self.content = nn.Linear(width, _HIDDEN)
+            self.guess = nn.Linear(channels, _HIDDEN, bias=False)
+            self.entity = nn.Linear(rays * _RAY + STANDING + _NAMED + self._whole, _HIDDEN, bias=False)
+            self.middle = nn.Linear(_HIDDEN, _HIDDEN)
+            self.paint = nn.Linear(_HIDDEN, out)
+        if self._whole:
+            self.whole_content = nn.Linear(width, _HIDDEN_WHOLE)
+            self.whole_guess = nn.Linear(channels, _HIDDEN_WHOLE, bias=False)
+            self.whole = nn.Linear(self._whole, _HIDDEN_WHOLE, bias=False)
+            self.whole_middle = nn.Linear(_HIDDEN_WHOLE, _HIDDEN_WHOLE)
+            self.whole_paint = nn.Linear(_HIDDEN_WHOLE, out)
+        for layer in (self.spread, getattr(self, "paint", None), getattr(self, "whole_paint", None)):
+            if layer is not None:
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def happening(self, entities: Tensor, levels: Tensor) -> Tensor:
+        """What changes the whole picture (F, E + lamps): levels of events, and lamps that are not as they rest."""
+        if not self._lights:
+            return levels
+        return torch.cat([levels, entities[:, self._lights, ON] - self.rest_on], dim=-1)
+
+    def forward(
+        self, recalled: Recalled, position: Tensor, entities: Tensor, levels: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The guess (F, N, C) of what is there now, the deviation of the truth from it (F, N, 1), and how much of an
+        entity each token may show (F, N), from 0 to 1.
+
+        position (F, 2) in metres. entities (F, S, FIELDS) in their units. levels (F, E) in [0, 1].
+        """
+        guess, log_std = recalled.guess, math.log(PRIOR_STD) + self.spread(recalled.content)
+        near = guess.new_zeros(guess.shape[:2])
+        happening = self.happening(entities, levels)
+        if self._drawn:
+            base = self.content(recalled.content)
+            told, gates = self._told(recalled, position, entities, happening)
+            for k in reversed(range(self._drawn)):  # the farthest first: what is nearer is painted over it
+                h = F.silu(base + self.guess(guess) + self.entity(told[:, k]))
+                out = self.paint(h + F.silu(self.middle(h))) * gates[:, k, :, None]
+                guess, log_std = guess + out[..., :-1], log_std + out[..., -1:]
+            near = gates.amax(dim=1)
+        if self._whole:
+            amount = happening.abs().amax(dim=-1).clamp(max=1)[:, None, None]
+            h = self.whole_content(recalled.content) + self.whole_guess(guess) + self.whole(happening)[:, None]
+            h = F.silu(h)
+            out = self.whole_paint(h + F.silu(self.whole_middle(h))) * amount
+            guess, log_std = guess + out[..., :-1], log_std + out[..., -1:]
+        return guess, log_std.clamp(_LEAST_LOG_STD, _MOST_LOG_STD).exp(), near
+
+    def _told(self, recalled: Recalled, position: Tensor, entities: Tensor, happening: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network is told of the entities drawn, nearest first: (F, K, N, features), and how much of each
+        token they may touch (F, K, N)."""
+        frames, tokens, rays, _ = recalled.direction.shape
+        eye = torch.cat([position, position.new_full((frames, 1), self._eye_m)], dim=1)
+        away = eye[:, None] - entities[..., X : Z + 1]  # (F, S, 3), from its middle
+        reach = away.norm(dim=-1)
+        turn = entities[..., HEADING] * RADIANS
+        origin = _turned(away, turn) / self.box
+        direction = recalled.direction.reshape(frames, 1, tokens * rays, 3)
+        direction = _turned(direction, turn[..., None]) / self.box[:, None]  # (F, S, N * R, 3)
+        # The point of the ray that is nearest to the middle, where its box is the cube from -1 to 1.
+        at = -(origin[:, :, None] * direction).sum(-1) / direction.square().sum(-1)
+        point = origin[:, :, None] + at[..., None] * direction
+        off = point.norm(dim=-1)
+        beyond = (point * self.box[:, None]).norm(dim=-1) * (1 - 1.5 / off.clamp(min=1.5))  # metres past its box
+        gate = (2 - beyond / (at.clamp(min=0.1) * self._token)).clamp(0, 1) * (at / 0.2).clamp(0, 1)
+        gate = gate.view(frames, -1, tokens, rays).amax(dim=-1)
+        nearness = (gate.amax(dim=-1) > 0) / (1 + reach)
+        chosen = nearness.topk(self._drawn, dim=1).indices  # (F, K), nearest first
+        blocked = torch.tanh((recalled.distance.reshape(frames, 1, -1) - at) / 0.3)
+        passing = torch.stack([torch.sigmoid(5 * (1.2 - off)), blocked, 1 / (at.clamp(min=0) + 0.3)], dim=-1)
+        of_ray = torch.cat([point.clamp(-3, 3), passing], dim=-1).view(frames, -1, tokens, rays * _RAY)
+        of_slot = torch.cat(
+            [
+                standing(entities, away, turn, self.rest),
+                self.names.expand(frames, -1, -1),
+                happening[:, None].expand(-1, entities.shape[1], -1),
+            ],
+            dim=-1,
+        )
+        of_ray, gate, of_slot = (_picked(part, chosen) for part in (of_ray, gate, of_slot))
+        return torch.cat([of_ray, of_slot[:, :, None].expand(-1, -1, tokens, -1)], dim=-1), gate
+
+
+STANDING = 16
+
+
+def standing(entities: Tensor, away: Tensor, turn: Tensor, rest: Tensor) -> Tensor:
+    """How entities stand to whoever looks: (F, S, STANDING).
+
+    away (F, S, 3): from each entity's middle to the eye, in metres. turn (F, S): headings in radians. rest (S, 3):
+    where each is when nothing has happened.
+    """
+    reach = away.norm(dim=-1, keepdim=True).clamp(min=1e-3)
+    side = _turned(away, turn) / reach  # from which side it is seen
+    phase, aim = math.pi * entities[..., PHASE], entities[..., AIM] * RADIANS
+    speed = entities[..., VX : VY + 1].norm(dim=-1)
+    numbers = [
+        phase / math.pi, phase.sin(), phase.cos(), aim.sin(), aim.cos(), entities[..., RATE] / 4, entities[..., ON],
+        speed / 2, (entities[..., ON] - 0.5).sign(),
+    ]  # fmt: skip
+    moved = (entities[..., X : Z + 1] - rest).clamp(-2, 2)
+    return torch.cat([side, 1 / (reach + 0.3), torch.stack(numbers, dim=-1), moved], dim=-1)
+
+
+def _turned(vector: Tensor, turn: Tensor) -> Tensor:
+    """World vectors (..., 3) in the axes of entities with headings (...) in radians: across, along, up."""
+    sin, cos = turn.sin(), turn.cos()
+    x, y, z = vector.unbind(-1)
+    return torch.stack([x * cos - y * sin, x * sin + y * cos, z.expand_as(x * cos)], dim=-1)
+
+
+def _picked(part: Tensor, chosen: Tensor) -> Tensor:
+    """Of a tensor (F, S, ...) the slots (F, K) of each frame: (F, K, ...)."""
+    index = chosen.view(*chosen.shape, *[1] * (part.dim() - 2)).expand(-1, -1, *part.shape[2:])
+    return part.gather(1, index)
