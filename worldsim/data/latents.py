@@ -120,7 +120,8 @@ class Latents:
         """Random steps of the player, each within an episode."""
         after = torch.from_numpy(self._later[rng.integers(len(self._later), size=count)])[self._rank :: self.world]
         here, there = self.position[after - 1], self.position[after]
-        return Transitions(self.action[after], here, self.look[after, 0], there - here)
+        entities = None if self.entities is None else self.entities[after - 1].float()
+        return Transitions(self.action[after], here, self.look[after, 0], there - here, entities)
 
 
 def load_latents(codec: Codec, codec_hash: str, data: Path, split: str, scene: Scene, quiet: bool = False) -> Latents:

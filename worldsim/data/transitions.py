@@ -51,8 +51,8 @@ class Transitions:
 
 
 def draw_transitions(scene: Scene, count: int, seed: int) -> Transitions:
-    """Steps of random actions from poses spread evenly over the scene's bounds, entities at rest; without those that were so deep inside
-    a wall or a solid that they are thrown far."""
+    """Steps of random actions from poses spread evenly over the scene's bounds, entities at rest; without those that
+    were so deep inside a wall or a solid that they are thrown far."""
     space, place, source = scene.action_space, scene.place, scene.source.open(scene)
     assert place is not None and isinstance(source, PosedSource)  # a scene with poses
     rng = np.random.Generator(np.random.Philox(key=seed))
