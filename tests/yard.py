@@ -89,7 +89,7 @@ class Yard(LivingSource):
 
     def step(self, state, action):
         pose, rows = self.move(state.pose, action), values_of(state.entities)
-        chances = dice(state.seed, state.tick, len(rows))
+        chances = dice(state.seed, state.tick + 1, len(rows))
         for i in (0, 1):
             rows[i, VX : VY + 1] *= 0.95
             if math.hypot(rows[i, X] - pose.x, rows[i, Y] - pose.y) < 0.5:

@@ -89,7 +89,7 @@ def _stretches(scene: Scene, numbers: range, seed: int, ticks: int) -> tuple[np.
             if t == ticks:
                 break
             action = player.act(pose, rows)
-            chances[i, t] = dice(state.seed, state.tick, slots)
+            chances[i, t] = dice(state.seed, state.tick + 1, slots)
             state = source.step(state, action)
             pose, rows, happening = source.facts(state)
             actions[i, t], levels[i, t] = space.scaled(action), happening.levels
