@@ -22,7 +22,8 @@ from worldsim.errors import shown
 FIELDS = ("x", "y", "z", "heading_deg", "vx", "vy", "phase", "rate", "on", "timer", "aim_deg")
 """x, y, z: the centre of its box in metres. heading_deg: in [0, 360). vx, vy: metres a second. phase: how far it is in
 what it does, as a door's opening, in [-1, 1]. rate: of its phase, a second. on: 1 or 0: lit, there, wanted open.
-timer: seconds until it decides anew. aim_deg: the heading that it turns to."""
+timer: seconds until it decides anew. aim_deg: an angle that it keeps besides: the heading that it turns to, or how far
+it is round its cycle."""
 X, Y, Z, HEADING, VX, VY, PHASE, RATE, ON, TIMER, AIM = range(len(FIELDS))
 QUANTA = np.array([2**-10, 2**-10, 2**-10, 360 / 4096, 2**-9, 2**-9, 2**-10, 2**-8, 1.0, 2**-10, 360 / 4096])
 """What each number is a whole multiple of in a dream."""

@@ -14,6 +14,7 @@ from worldsim.camera import Pose
 from worldsim.evaluate.metric import average
 from worldsim.psnr import mse
 from worldsim.source.base import PosedSource
+from worldsim.source.rooms.view import RoomsView
 from worldsim.source.rooms.layout import RoomsConfig
 from worldsim.source.rooms.renderer import RoomsRenderer
 from worldsim.source.rooms.world import RoomsWorld
@@ -42,7 +43,7 @@ def visible_things(source: PosedSource, views: Sequence[Pose]) -> list[list[Thin
     for renderer in _without_each(source):
         try:
             for things, truth, pose in zip(found, truths, views, strict=True):
-                without = renderer.render(pose)
+                without = renderer.render(RoomsView(pose))
                 mask = np.abs(truth.astype(int) - without).max(axis=2) > _VISIBLE
                 if mask.sum() >= _LEAST_PIXELS:
                     things.append(Thing(mask, without))

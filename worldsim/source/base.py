@@ -49,6 +49,10 @@ class SourceWorld(World):
         state, frame = self.start(seed, Spawn(point.name, self.blank(), point.pose))
         return StickyPlayer(self.scene.action_space, seed), state, frame
 
+    def step(self, state: State, action: Action) -> State:
+        """`advance` without its picture: what is cheaper where nobody looks."""
+        return self.advance(state, action)[0]
+
     def blank(self) -> np.ndarray:
         """A black picture of the scene's size, uint8 (H, W, 3): a source draws its own."""
         return np.zeros((self.scene.frame.height, self.scene.frame.width, 3), np.uint8)
@@ -67,16 +71,14 @@ class PosedSource(SourceWorld):
 
 
 class LivingSource(PosedSource):
-    """A source with entities, which can also be moved without drawing. Its states have a `seed` and a `tick`."""
+    """A source with entities, which can also be moved without drawing: what transitions are learned from. Its states
+    have a `seed` and a `tick`; the chances of a step are entities.dice of the seed and of the tick that it makes."""
 
     @abstractmethod
     def somewhere(self, rng: np.random.Generator) -> State:
-        """A random state, as training wants them: anything that can happen."""
-
-    @abstractmethod
-    def step(self, state: State, action: Action) -> State:
-        """One tick later. Draws nothing."""
+        """A random state, nothing drawn, often near a contact: a step from it teaches what entities do to each other
+        and to the player."""
 
     @abstractmethod
     def facts(self, state: State) -> tuple[Pose, np.ndarray, Happening]:
-        """The player's pose, the entities float64 (slots, FIELDS) in whole quanta, and how far events are."""
+        """The player's pose, the entities float64 (slots, FIELDS), and how far events are."""

@@ -190,6 +190,17 @@ class RoomsConfig(SourceConfig):
         wanted += [(f"windows[{i}]", w.room) for i, w in enumerate(self.windows)]
         for place, room in wanted:
             require(room in names, f"{place}.room is {shown(room)}, {nearest(room, names)}")
+        self._check_entities()
+
+    def _check_entities(self) -> None:
+        known, rooms = [e.name for e in self.entities], [r.name for r in self.rooms]
+        require(len(set(known)) == len(known), f"entities must have different names, got {shown(known)}")
+        x0, y0, x1, y1 = self.bounds
+        for i, entity in enumerate(self.entities):
+            inside = x0 <= entity.at[0] <= x1 and y0 <= entity.at[1] <= y1
+            require(inside, f"entities[{i}].at must lie inside the building, got {shown(entity.at)}")
+            room = getattr(entity, "room", None)
+            require(room is None or room in rooms, f"entities[{i}].room is {shown(room)}, {nearest(str(room), rooms)}")
 
     def room(self, name: str) -> Room:
         return next(r for r in self.rooms if r.name == name)

@@ -63,6 +63,10 @@ class RandomPlayer:
         """What this player does in the tick after `frame`, which tells where it is."""
         pose = frame.pose
         assert pose is not None
+        return self._move(pose)
+
+    def _move(self, pose: Pose) -> Action:
+        """Go on with the present segment, or begin another."""
         if self._age >= self._segment.ticks:
             self._segment, self._age, self._turned_deg = self._next_segment(pose), 0, 0.0
         segment, self._age = self._segment, self._age + 1

@@ -19,6 +19,7 @@ from worldsim.errors import DisplayError
 from worldsim.scene import Scene
 from worldsim.source.rooms import geometry, paintings
 from worldsim.source.rooms.layout import camera_of, rooms_of
+from worldsim.source.rooms.view import RoomsView
 
 _SHADERS = Path(__file__).parent / "shaders"
 _SAMPLES = 4  # multisampling: edges are smooth, patterns smooth themselves in the shader
@@ -57,10 +58,10 @@ class RoomsRenderer:
         self._owned.append(resource)
         return resource
 
-    def render(self, pose: Pose) -> np.ndarray:
-        """The picture seen from `pose`. Returns uint8 (H, W, 3), rows from the top."""
+    def render(self, view: RoomsView) -> np.ndarray:
+        """The picture of a view. Returns uint8 (H, W, 3), rows from the top."""
         with self._gl:  # another world of the process may have drawn last
-            raw = self._drawn(pose)
+            raw = self._drawn(view.pose)
         width, height = self._size
         return raw.reshape(height, width, 3)[::-1].copy()  # OpenGL's rows start at the bottom
 

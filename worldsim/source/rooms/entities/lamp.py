@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from worldsim.config import require
-from worldsim.entities import Slot
-from worldsim.source.rooms.entities.base import Colour, EntityConfig, row
+from worldsim.entities import ON, TIMER, Slot
+from worldsim.source.rooms.entities.base import LOCK_S, Colour, EntityConfig, Moment, Places, Row, locked, row, used
+
+REACH_M = 1.4
+_LOOK_DEG = 40.0
 
 
 @dataclass(frozen=True)
@@ -32,3 +39,18 @@ class Lamp(EntityConfig):
             x=self.at[0], y=self.at[1], z=self.up, heading_deg=self.heading_deg % 360, on=float(self.starts == "lit")
         )
         return Slot(self.name, "lamp", (0.14, 0.06, 0.2), rest, lights=True)
+
+    def scatter(self, rng: np.random.Generator, places: Places) -> Row:
+        """Lit or dark."""
+        found = list(self.slot().rest)
+        found[ON] = float(rng.random() < 0.5)
+        return found
+
+    def step(self, row: Row, dice: Sequence[float], seen: Moment) -> Row:
+        """Turned by who uses the switch."""
+        after = list(row)
+        after[TIMER] = locked(row[TIMER], seen)
+        gap = math.hypot(seen.after.x - self.at[0], seen.after.y - self.at[1])
+        if row[TIMER] <= 0 and used(seen, self.at, gap, REACH_M, _LOOK_DEG):
+            after[ON], after[TIMER] = 1.0 - row[ON], LOCK_S
+        return after

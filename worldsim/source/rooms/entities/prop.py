@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from worldsim.config import require
-from worldsim.entities import Slot
-from worldsim.source.rooms.entities.base import Colour, EntityConfig, row
+from worldsim.entities import AIM, Slot
+from worldsim.source.rooms.entities.base import Colour, EntityConfig, Moment, Places, Row, axes, row
 
 
 @dataclass(frozen=True)
@@ -39,3 +43,26 @@ class Prop(EntityConfig):
         z = self.up - self.length if self.path == "pendulum" else self.up
         rest = row(x=self.at[0], y=self.at[1], z=z, heading_deg=self.heading_deg % 360, on=1)
         return Slot(self.name, f"prop_{self.path}", self.size, rest)
+
+    def scatter(self, rng: np.random.Generator, places: Places) -> Row:
+        """Anywhere in its cycle."""
+        return self._standing(rng.integers(4096) * 360 / 4096)
+
+    def step(self, row: Row, dice: Sequence[float], seen: Moment) -> Row:
+        """One tick further round its cycle, by whole quanta of an angle."""
+        return self._standing((row[AIM] + max(1, round(4096 * seen.dt / self.period_s)) * 360 / 4096) % 360)
+
+    def _standing(self, cycle_deg: float) -> Row:
+        """The row so far round the cycle."""
+        cycle = math.radians(cycle_deg)
+        phase, rate = math.sin(cycle), math.cos(cycle) * 2 * math.pi / self.period_s
+        (x, y), z = self.at, self.up
+        if self.path == "pendulum":
+            ax, ay, _, _ = axes(self.heading_deg)
+            swing = math.radians(self.reach * phase)
+            x, y = x + ax * self.length * math.sin(swing), y + ay * self.length * math.sin(swing)
+            z -= self.length * math.cos(swing)
+        else:
+            z += self.reach * phase
+        heading = self.heading_deg % 360
+        return list(row(x=x, y=y, z=z, heading_deg=heading, phase=phase, rate=rate, on=1, aim_deg=cycle_deg))
