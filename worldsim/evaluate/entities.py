@@ -84,9 +84,9 @@ def summary(values: Mapping[str, Sequence[float]]) -> dict[str, float | None]:
         far = "_off_m" in name
         figures[name] = round(float(np.median(some)), 3) if far else average(some)
     for what in ("doors", "lamps", "pickups"):
-        both = [average(values[name]) for name in (f"{what}_changed", f"{what}_left_alone") if name in values]
-        if both:
-            figures[f"{what}_as_left"] = min(share for share in both if share is not None)
+        if f"{what}_changed" in values and f"{what}_left_alone" in values:
+            both = [float(np.mean(values[f"{what}_{how}"])) for how in ("changed", "left_alone")]
+            figures[f"{what}_as_left"] = round(min(both), 3)
     return figures
 
 

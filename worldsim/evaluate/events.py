@@ -33,7 +33,7 @@ class Events(Metric):
         "Each event is called at tick 4 of ordinary play. within_20: 20 ticks later the picture is at least 25 dB near "
         "to the true view with the event, and 6 dB nearer to it than to the view without. after_200: still so 200 "
         "ticks after the call, for events that last; each start goes on with one of them. ended: 6 dB nearer to the "
-        "view without, once the event is over or was ended. Null rows are measured over one in "
+        "view without, once an event that came is over or was ended. Null rows are measured over one in "
         f"{NULL_SHARE} of the walks."
     )
 
@@ -79,15 +79,17 @@ class Calls(Script):
 
     def judge(self, setting: Setting, case: Case, frames: Sequence[Frame]) -> Found:
         found: Found = []
+        came = False
         for look, state, frame in zip(case.walk.looks, case.states, frames, strict=True):
             event, when = look.note
-            with_it, without = _both(setting, state, pose_of(frame, state), event)
+            with_it, without = _both(setting, state, pose_of(frame, state), event, when)
             to_it, to_plain = psnr(frame.pixels, with_it), psnr(frame.pixels, without)
             name = setting.scene.events[event].name
             if when == "ended":
-                right = to_plain - to_it >= NEARER_DB
+                right = came and to_plain - to_it >= NEARER_DB  # what never came does not end either
             else:
                 right = to_it >= SHOWN_DB and to_it - to_plain >= NEARER_DB
+                came = came or right
                 found.append((f"{when}_db", to_it))
             found += [(when, float(right)), (f"{name}_{when}", float(right))]
             believed = [step > 0 for step in frame.happening.steps]
@@ -103,7 +105,7 @@ class Calls(Script):
         )  # fmt: skip
         ends = _ends_at(scene, event)
         ender = next((i for i, other in enumerate(scene.events) if event.name in other.ends), None)
-        wanted = [(_CALL_AT + _WITHIN, "within_20")] if not ends or ends > _WITHIN else []
+        wanted = [(_CALL_AT + (min(_WITHIN, max(ends - 1, 1)) if ends else _WITHIN), "within_20")]
         if ends:
             wanted.append((_CALL_AT + ends + 2 * FADE, "ended"))
         elif goes_on:
@@ -119,7 +121,7 @@ class Calls(Script):
             actions.append(action)
             states.append(truth.after(states[-1], action))
         for at, when in wanted:
-            if psnr(*_both(setting, states[at], states[at].pose, index)) < _ALIKE_DB:
+            if psnr(*_both(setting, states[at], states[at].pose, index, when)) < _ALIKE_DB:
                 looks.append(SideLook(at, (), (index, when)))
         walk = Walk(setting.seed(case), spawn, begin, tuple(actions), tuple(looks))
         return Case(walk, [states[look.at] for look in looks])
@@ -135,11 +137,10 @@ def _calling(scene: Scene, action: Action, name: str) -> Action:
     return Action(tuple(1 if i == index else v for i, v in enumerate(action.values)))
 
 
-def _both(setting: Setting, state: State, pose: Pose, event: int) -> tuple[np.ndarray, np.ndarray]:
-    """The true view from a pose with the event and without any: uint8 (H, W, 3) each."""
+def _both(setting: Setting, state: State, pose: Pose, event: int, when: str) -> tuple[np.ndarray, np.ndarray]:
+    """The true view from a pose with the event and without any: uint8 (H, W, 3) each. With it: as far as it has truly
+    faded in, and in full once it is over."""
     none = Happening.none(setting.scene.events)
-    full = Happening(
-        tuple(FADE if i == event else 0 for i in range(len(none.steps))),
-        tuple(-1 if i == event else 0 for i in range(len(none.left))),
-    )
-    return setting.truth.draw(state, pose, happening=full), setting.truth.draw(state, pose, happening=none)
+    steps = [FADE if i == event else 0 for i in range(len(none.steps))]
+    shown = Happening(tuple(steps), none.left) if when == "ended" else state.happening
+    return setting.truth.draw(state, pose, happening=shown), setting.truth.draw(state, pose, happening=none)

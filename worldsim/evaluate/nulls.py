@@ -37,7 +37,7 @@ MEANING = {
     HISTORY_SHUFFLED: "another clip's true frames as context",
     ACTION_ZEROED: "the transformer is told the idle action; look and pose follow the true one",
     LAST_FRAME_REPEATED: "the last true frame, standing still",
-    NO_ENTITIES: "every entity is out of sight and none is lit or open",
+    NO_ENTITIES: "every entity is out of sight, and events do not come",
     FROZEN_ENTITIES: "entities and events stay as they were at the start",
 }
 """Every null row and what it lacks, in the order of a report."""
@@ -101,8 +101,8 @@ class EntitiesHeld:
 
 
 def out_of_sight(entities: Tensor) -> Tensor:
-    """Entities (F, S, FIELDS) far from everything, none of them lit, open or moving."""
-    gone = torch.zeros_like(entities)
+    """Entities (F, S, FIELDS) as they are, but far from everything."""
+    gone = entities.clone()
     gone[..., [X, Y]] = _OUT_OF_SIGHT_M
     return gone
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from worldsim.camera import Look, Pose
+from worldsim.camera import Camera, Look, Pose
 from worldsim.entities import VX, VY, X, Y
 from worldsim.evaluate.living import Truth, Walk, changed, frames_of
 from worldsim.evaluate.metric import SEEDS, Measurement
@@ -21,6 +21,8 @@ from worldsim.world import Frame, State
 
 NULL_SHARE = 5
 """A null row is measured over one in so many walks: it shows what no skill scores, and need not be exact."""
+
+_MOST_DOWN_DEG = 24.0  # that a player looks down to a ball at its feet
 
 Found = list[tuple[str, float]]
 """Values by the name of their figure. One figure has many."""
@@ -33,6 +35,7 @@ class Setting:
         source: Any = measurement.source
         self.truth, self.dynamics = Truth(source), source.dynamics
         self.scene, self.count, self.quiet = measurement.scene, measurement.sizes.cases, measurement.quiet
+        self._eye_m = (measurement.scene.camera or Camera()).eye_height_m
         self._first = SEEDS[measurement.seeds]
         self._grid: np.ndarray | None = None
 
@@ -81,7 +84,8 @@ class Setting:
             others = np.delete(values, slot, axis=0)
             apart = not len(others) or np.hypot(others[:, X] - x, others[:, Y] - y).min() > 0.6
             if apart and self.is_clear(pose, x, y):
-                turned = replace(pose, look=Look(yaw, pose.look.pitch_deg))
+                down = math.degrees(math.atan2(self._eye_m, far))
+                turned = replace(pose, look=Look(yaw, -min(down / 2, _MOST_DOWN_DEG)))
                 rest = dict(enumerate(self.scene.slots[slot].rest))
                 return state, turned, changed(values, slot, rest | ball)
         return None
