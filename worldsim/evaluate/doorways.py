@@ -24,7 +24,7 @@ class Doorways(Script):
     name = "doorways"
 
     def cases(self, setting: Setting) -> list[Case]:
-        doors = [i for i in setting.slots("door") if setting.scene.slots[i].kind.endswith("by_hand")]
+        doors = [i for i in setting.slots("door") if setting.all_slots[i].kind.endswith("by_hand")]
         count = max(2, setting.count // 4) if doors else 0
         made = [self._walk(setting, i, doors[i // 2 % len(doors)], i % 2) for i in range(2 * count)]
         return [case for case in made if case is not None][:count]

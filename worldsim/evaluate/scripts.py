@@ -19,7 +19,7 @@ from worldsim.evaluate.nulls import DREAM, FROZEN_ENTITIES, MEMORY_ALONE, NO_ENT
 from worldsim.evaluate.walking import Walker
 from worldsim.world import Frame, State
 
-NULL_SHARE = 5
+NULL_SHARE = 8
 """A null row is measured over one in so many walks: it shows what no skill scores, and need not be exact."""
 
 _MOST_DOWN_DEG = 24.0  # that a player looks down to a ball at its feet
@@ -35,13 +35,14 @@ class Setting:
         source: Any = measurement.source
         self.truth, self.dynamics = Truth(source), source.dynamics
         self.scene, self.count, self.quiet = measurement.scene, measurement.sizes.cases, measurement.quiet
+        self.all_slots = measurement.scene.slots
         self._eye_m = (measurement.scene.camera or Camera()).eye_height_m
         self._first = SEEDS[measurement.seeds]
         self._grid: np.ndarray | None = None
 
     def slots(self, *kinds: str) -> list[int]:
         """The slots whose kind begins with one of these words."""
-        return [i for i, slot in enumerate(self.scene.slots) if slot.kind.startswith(kinds)]
+        return [i for i, slot in enumerate(self.all_slots) if slot.kind.startswith(kinds)]
 
     def seed(self, case: int) -> int:
         return self._first + 700_000 + case
@@ -86,7 +87,7 @@ class Setting:
             if apart and self.is_clear(pose, x, y):
                 down = math.degrees(math.atan2(self._eye_m, far))
                 turned = replace(pose, look=Look(yaw, -min(down / 2, _MOST_DOWN_DEG)))
-                rest = dict(enumerate(self.scene.slots[slot].rest))
+                rest = dict(enumerate(self.all_slots[slot].rest))
                 return state, turned, changed(values, slot, rest | ball)
         return None
 

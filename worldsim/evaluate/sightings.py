@@ -31,7 +31,7 @@ class _Sightings(Script):
         begun = setting.truth.values(case.walk.begin)
         for look, state, frame in zip(case.walk.looks, case.states, frames, strict=True):
             slot, when = look.note
-            kind = setting.scene.slots[slot].kind.split("_")[0]
+            kind = setting.all_slots[slot].kind.split("_")[0]
             also = [(begun[slot, X], begun[slot, Y])]
             seen = sight(setting.truth, state, slot, pose_of(frame, state), frame.pixels, also)
             found += [(f"present_{when}", seen.present), (f"{kind}_present_{when}", seen.present)]
@@ -150,6 +150,6 @@ def _nearest_first(setting: Setting, state: State, slots: Sequence[int]) -> list
 def _may_judge(setting: Setting, begin: State, end: State, slot: int) -> bool:
     """Whether the mover is in view, and has moved so far that its start is a wrong place."""
     before, after = (setting.truth.values(state)[slot] for state in (begin, end))
-    swings = setting.scene.slots[slot].kind.startswith("prop")
+    swings = setting.all_slots[slot].kind.startswith("prop")
     moved = float(np.hypot(after[X] - before[X], after[Y] - before[Y])) >= _MOVED_M
     return (swings or moved) and in_view(setting.truth, end, slot)

@@ -25,15 +25,15 @@ class Tours(Script):
 
     def cases(self, setting: Setting) -> list[Case]:
         found: list[Case] = []
-        stops = [i for i in setting.slots(*_KINDS) if not setting.scene.slots[i].kind.endswith("by_itself")]
-        kinds = {setting.scene.slots[i].kind.split("_")[0] for i in stops}
+        stops = [i for i in setting.slots(*_KINDS) if not setting.all_slots[i].kind.endswith("by_itself")]
+        kinds = {setting.all_slots[i].kind.split("_")[0] for i in stops}
         wanted = dict.fromkeys(kinds, setting.count)
-        for i in range(setting.count if stops else 0):
+        for i in range(max(2, setting.count // 2) if stops else 0):
             if all(left <= 0 for left in wanted.values()):
                 break
             tour = self._tour(setting, 30_000 + i, stops)
             for look in tour.walk.looks:
-                wanted[setting.scene.slots[look.note].kind.split("_")[0]] -= 1
+                wanted[setting.all_slots[look.note].kind.split("_")[0]] -= 1
             found += [tour] if tour.walk.looks else []
         return found
 
@@ -42,7 +42,7 @@ class Tours(Script):
         truth, begun = setting.truth, setting.truth.values(case.walk.begin)
         for look, state, frame in zip(case.walk.looks, case.states, frames, strict=True):
             slot, values = look.note, truth.values(state)
-            kind = setting.scene.slots[slot].kind.split("_")[0]
+            kind = setting.all_slots[slot].kind.split("_")[0]
             touched = "changed" if _is_on(kind, values[slot]) != _is_on(kind, begun[slot]) else "left_alone"
             pose = pose_of(frame, state)
             other = changed(values, slot, _other(kind, values[slot]))
@@ -67,7 +67,7 @@ class Tours(Script):
                 past[slot] = walker.tick
         looks: list[SideLook] = []
         for slot in past:
-            kind = setting.scene.slots[slot].kind.split("_")[0]
+            kind = setting.all_slots[slot].kind.split("_")[0]
             while walker.tick < past[slot] + ELSEWHERE_TICKS - _BETWEEN_TICKS:
                 walker.do(yaw=12)
             if not _go_to_see(setting, walker, slot, _VIEW_M[kind]):
@@ -84,7 +84,7 @@ class Tours(Script):
 def _go_past(setting: Setting, walker: Walker, slot: int, used: bool) -> bool:
     """Go to a thing and use it or take it, or only go near. False if it cannot be reached."""
     values = setting.truth.values(walker.state)
-    kind = setting.scene.slots[slot].kind.split("_")[0]
+    kind = setting.all_slots[slot].kind.split("_")[0]
     if kind == "pickup":
         keep_off = _pickups(setting, walker.state, but=slot if used else None)
         near = 0.15 if used else 1.0
@@ -100,7 +100,7 @@ def _go_past(setting: Setting, walker: Walker, slot: int, used: bool) -> bool:
 def _go_to_see(setting: Setting, walker: Walker, slot: int, metres: float) -> bool:
     """Stand so far in front of a thing and look at it."""
     values = setting.truth.values(walker.state)
-    kind, keep_off = setting.scene.slots[slot].kind, _pickups(setting, walker.state)
+    kind, keep_off = setting.all_slots[slot].kind, _pickups(setting, walker.state)
     if kind == "pickup":
         there = walker.go_to(values[slot, X], values[slot, Y], metres, keep_off=keep_off)
     else:
@@ -109,7 +109,7 @@ def _go_to_see(setting: Setting, walker: Walker, slot: int, metres: float) -> bo
     if there:
         x, y, z = setting.truth.values(walker.state)[slot, :3].tolist()
         if kind.startswith("door"):  # an open leaf lies elsewhere; its frame does not
-            x, y, z = setting.scene.slots[slot].rest[:3]
+            x, y, z = setting.all_slots[slot].rest[:3]
         walker.turn_to(x, y, z, off_deg=4)
     return there
 
@@ -134,7 +134,7 @@ def _other(kind: str, row: Sequence[float]) -> dict[int, float]:
 def _tells(setting: Setting, state: State, slot: int, kind: str) -> bool:
     """Whether the true view tells which way the thing was left."""
     truth, values = setting.truth, setting.truth.values(state)
-    x, y, z = setting.scene.slots[slot].rest[:3]
+    x, y, z = setting.all_slots[slot].rest[:3]
     if kind == "pickup" and not may_see(setting.scene, state.pose, values[slot, X], values[slot, Y], z):
         return False
     if kind == "door" and not may_see(setting.scene, state.pose, x, y, z):
