@@ -89,11 +89,9 @@ class EntitiesHeld:
         self.sampling, self.encode_kv = generator.sampling, generator.encode_kv
 
     def prepare(self, condition: Condition, level: Tensor) -> PreparedFrames:
-        entities: Tensor = condition.entities  # type: ignore[attr-defined]  # (F, S, FIELDS)
-        if self._away:
-            entities = out_of_sight(entities)
-        held: dict[str, Any] = {"entities": entities, "levels": torch.zeros_like(condition.levels)}  # type: ignore[attr-defined]
-        condition = replace(condition, **held)
+        entities = out_of_sight(condition.things) if self._away else condition.things
+        levels = None if condition.levels is None else torch.zeros_like(condition.levels)
+        condition = replace(condition, entities=entities, levels=levels)
         if condition.apply_action is not None:  # walls and doors stand as the held entities say
             position, _ = self._generator.carry_on(condition)
             condition = replace(condition, position=position, apply_action=None)
