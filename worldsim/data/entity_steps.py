@@ -108,7 +108,7 @@ def _beside(source: LivingSource, rng: np.random.Generator):
 
 
 class Wanderer:
-    """Goes to entities and tries all its controls on them. It knows where they are, and keeps to an intention a while."""
+    """Goes to entities and tries all its controls on them. It knows where they are, keeps to an intention a while."""
 
     def __init__(self, space: ActionSpace, rng: np.random.Generator) -> None:
         self._space, self._rng = space, rng

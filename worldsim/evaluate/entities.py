@@ -14,9 +14,9 @@ from worldsim.camera import Pose
 from worldsim.evaluate.metric import average
 from worldsim.psnr import mse
 from worldsim.source.base import PosedSource
-from worldsim.source.rooms.view import RoomsView
 from worldsim.source.rooms.layout import RoomsConfig
 from worldsim.source.rooms.renderer import RoomsRenderer
+from worldsim.source.rooms.view import RoomsView
 from worldsim.source.rooms.world import RoomsWorld
 
 _VISIBLE = 18  # grey levels by which a thing must change a pixel
