@@ -24,9 +24,10 @@ from worldsim.source.rooms.entities.door import REACH_M, Door
 from worldsim.source.rooms.geometry import room_at
 from worldsim.source.rooms.layout import camera_of, rooms_of
 from worldsim.source.rooms.random_player import RandomPlayer
+from worldsim.source.rooms.route import Routes
 from worldsim.world import Frame
 
-_WANDERS = 0.3  # share of moods that are those of a world without entities
+_WANDERS = 0.25  # share of moods that are those of a world without entities
 _CALLS = 1 / 110  # chance in a tick that it calls an event, or ends what goes on: plain daylight stays half of all
 _STUCK_TICKS, _STUCK_M = 14, 0.25
 
@@ -53,19 +54,18 @@ class LivingPlayer(RandomPlayer):
     def __init__(self, scene: Scene, dynamics: Dynamics, seed: int) -> None:
         super().__init__(scene, dynamics, seed)
         self._source, self._entities = rooms_of(scene), rooms_of(scene).entities
+        self._routes = Routes(self._source)
         self._task: Task | None = None
         self._pose, self._rows, self._happening = Pose(), np.zeros((0, 0)), Happening()
         self._doors = [i for i, e in enumerate(self._entities) if isinstance(e, Door) and e.opens == "by_hand"]
-        self._moods: list[tuple[float, Callable[[], Task]]] = []
+        self._moods: list[tuple[float, list[int], Callable[[int], Task]]] = []
         for odds, kind, mood in (
-            (0.28, "ball", self._kick), (0.26, "door", self._open), (0.16, "lamp", self._switch),
-            (0.14, "pickup", self._fetch), (0.12, "creature", self._meet),
+            (0.3, "ball", self._kick), (0.26, "door", self._open), (0.18, "lamp", self._switch),
+            (0.16, "pickup", self._fetch), (0.1, "creature", self._meet), (0.14, "", self._watch),
         ):  # fmt: skip
-            which = [i for i, e in enumerate(self._entities) if e.kind == kind]
+            which = [i for i, e in enumerate(self._entities) if kind in ("", e.kind)]
             if which:
-                self._moods.append((odds, lambda which=which, mood=mood: mood(self._one_of(which))))
-        if self._entities:
-            self._moods.append((0.16, lambda: self._watch(self._one_of(list(range(len(self._entities)))))))
+                self._moods.append((odds, which, mood))
 
     def act(self, frame: Frame) -> Action:
         """What this player does in the tick after `frame`, which tells where everything is."""
@@ -76,17 +76,29 @@ class LivingPlayer(RandomPlayer):
         call = self._call() if self._scene.events and self._rng.random() < _CALLS else ""
         if call and self._rng.random() < 0.5:
             self._task = self._look_around()  # whatever it was about: it looks what has become of the world
-        free = self._task is None and self._age >= self._segment.ticks and self._moods
-        if free and self._rng.random() >= _WANDERS:
-            odds = np.array([odds for odds, _ in self._moods])
-            self._task = self._moods[int(self._rng.choice(len(odds), p=odds / odds.sum()))][1]()
-        if self._task is not None:
+        while True:
+            if self._task is None and self._age >= self._segment.ticks:
+                self._think(frame.pose)
+            if self._task is None:
+                action = self._move(frame.pose)
+                return self._calling(action, call) if call else action
             wish = next(self._task, None)
             if wish is not None:
                 return self._granted(replace(wish, call=call))
             self._task, self._age = None, self._segment.ticks
-        action = self._move(frame.pose)
-        return self._calling(action, call) if call else action
+
+    def _think(self, pose: Pose) -> None:
+        """Begin something else: what is near is likelier."""
+        if self._moods and self._rng.random() >= _WANDERS:
+            near = [min(self._gap(*self._rows[i, :2]) for i in which) for _, which, _ in self._moods]
+            odds = np.array([mood[0] / (2 + gap) for mood, gap in zip(self._moods, near, strict=True)])
+            _, which, mood = self._moods[int(self._rng.choice(len(odds), p=odds / odds.sum()))]
+            self._task = mood(self._one_of(which))
+            return
+        self._segment, self._age, self._turned_deg = self._next_segment(pose), 0, 0.0
+        goal = self._segment.goal
+        if goal is not None:
+            self._task = self._go(lambda: goal, 0.4, self._segment.ticks, self._segment.run)
 
     def _granted(self, wish: Wish) -> Action:
         camera, pitch_deg = camera_of(self._scene), 0.0
@@ -128,6 +140,9 @@ class LivingPlayer(RandomPlayer):
 
     # Going places.
 
+    def _next_point(self, goal: tuple[float, float]) -> tuple[float, float]:
+        return self._routes.next_point((self._pose.x, self._pose.y), goal)
+
     def _go(self, where: Callable[[], tuple[float, float]], within: float, ticks: int, run: int = 0,
             which: int | None = None) -> Task:  # fmt: skip
         """Walk to a place that may move, through doors, until it is near or the ticks are over."""
@@ -154,14 +169,14 @@ class LivingPlayer(RandomPlayer):
                     ticks -= 1
                 track.clear()
                 continue
-            off = self._off(*self._waypoint(self._pose, goal))
+            off = self._off(*self._next_point(goal))
             pitch = None if which is None else self._pitch_to(which)
             yield Wish(self._turn_by(off), walk=int(abs(off) < 40), run=run, pitch_to_deg=pitch)
             ticks -= 1
 
     def _door_ahead(self, goal: tuple[float, float]) -> int | None:
         """A door that is shut, near, and between here and where to go."""
-        step = self._waypoint(self._pose, goal)
+        step = self._next_point(goal)
         for i in self._doors:
             door = self._entities[i]
             if self._rows[i, PHASE] < 0.95 and self._gap(*door.at) < REACH_M - 0.1 and _side_changes(
