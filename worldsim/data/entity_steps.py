@@ -170,4 +170,4 @@ def liveliness(steps: EntitySteps) -> Tensor:
     gaps = torch.cdist(at.flatten(0, 1), at.flatten(0, 1)).view(*at.shape[:3], -1)
     gaps = gaps + 100 * torch.eye(rows.shape[2])
     crowded = (gaps.amin(-1) < 0.7) * moves if rows.shape[2] > 1 else 0.0
-    return 0.03 + 0.2 * moves + 0.7 * near + 0.6 * crowded + 1.5 * jumps
+    return 0.03 + 0.2 * moves + 0.7 * near + 0.6 * crowded + 3 * jumps
