@@ -22,6 +22,7 @@ from worldsim.data.transitions import Transitions
 from worldsim.entities import DICE, FIELDS, ON, QUANTA, VX, VY, X, Y, dice
 from worldsim.scene import Scene
 from worldsim.source.base import LivingSource
+from worldsim.world import State
 
 TICKS = 16
 _TRIES = 12  # states drawn to find one with the player beside an entity
@@ -79,7 +80,7 @@ def _stretches(scene: Scene, numbers: range, seed: int, ticks: int) -> tuple[np.
     chances = np.empty((count, ticks, slots, DICE))
     for i, number in enumerate(numbers):
         rng = np.random.Generator(np.random.Philox(key=[seed, number]))
-        state = _beside(source, rng)
+        state = beside(source, rng)
         player = Wanderer(space, rng)
         pose, rows, _ = source.facts(state)
         for t in range(ticks + 1):
@@ -96,7 +97,7 @@ def _stretches(scene: Scene, numbers: range, seed: int, ticks: int) -> tuple[np.
     return tuple(a.astype(np.float32) for a in (poses, entities, actions, levels, chances))
 
 
-def _beside(source: LivingSource, rng: np.random.Generator):
+def beside(source: LivingSource, rng: np.random.Generator) -> State:
     """A random state, in nine of ten with the player near an entity if some tries find one."""
     wanted = _BESIDE_M if rng.random() < 0.9 else math.inf
     for _ in range(_TRIES):
