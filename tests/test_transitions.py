@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +13,11 @@ from yard import yard
 
 from worldsim.action import Action
 from worldsim.camera import Look, Pose
-from worldsim.data.entity_steps import EntitySteps, draw_entity_steps, liveliness
-from worldsim.entities import AIM, DICE, FIELDS, HEADING, ON, QUANTA, X, Y, quantised, values_of
+from worldsim.data.entity_steps import EntitySteps, Wanderer, beside, draw_entity_steps, liveliness
+from worldsim.entities import AIM, DICE, FIELDS, HEADING, ON, QUANTA, X, Y, dice, quantised, values_of
 from worldsim.model.odometry import Odometry
 from worldsim.model.transitions import EntityTransitions
-from worldsim.scene import Scene
+from worldsim.scene import Scene, load_scene
 from worldsim.train.stages.transitions import TransitionsStage
 from worldsim.train.trainer import TrainConfig, Trainer
 
@@ -206,3 +207,19 @@ def test_only_entities_that_can_be_touched_push_the_player(scene):
     near, far = torch.tensor([[2.0, 2.4]]), torch.tensor([[1.0, 4.5]])
     assert not torch.equal(model(action, near, yaw, rows), model(action, near, yaw))
     assert torch.equal(model(action, far, yaw, rows), model(action, far, yaw))
+
+
+def test_stretches_of_a_living_building_are_what_its_engine_does():
+    living = load_scene(str(Path(__file__).parent / "data" / "living.yaml"))
+    drawn = draw_entity_steps(living, 2, seed=3)
+    source, space = living.source.open(living), living.action_space
+    for n in range(2):
+        rng = np.random.Generator(np.random.Philox(key=[3, n]))
+        state, player = beside(source, rng), Wanderer(space, rng)
+        for t in range(drawn.ticks):
+            pose, rows, _ = source.facts(state)
+            assert torch.equal(torch.from_numpy(rows).float(), drawn.entities[n, t])
+            state = source.step(state, player.act(pose, rows))
+            chances = torch.from_numpy(dice(state.seed, state.tick, len(living.slots))).float()
+            assert torch.equal(chances, drawn.dice[n, t])
+            assert source.facts(state)[2].levels == pytest.approx(drawn.levels[n, t].tolist())

@@ -253,9 +253,10 @@ class EntityTransitions(nn.Module):
         chance = torch.cat([tick.dice * (_TURN * n) for n in (1, 2, 4)], dim=-1)
         seen = [
             (vectors.index_select(-2, self.clipped) * self.clipped_by).clamp(-1, 1).flatten(-2), directions.flatten(-2),
-            own_axes.flatten(-2), (beyond / (gaps + 0.02)).flatten(-2), distances.clamp(0, 1),
-            (distances * 5).clamp(0, 1), nearness(distances), dots.sum(-1), looks.sum(-1, keepdim=True),
-            sin, cos, (half_turn(angles[..., 2:]) * 0.05).clamp(-1, 1), lengths[..., _SPEED, :],
+            own_axes.flatten(-2), (beyond / (gaps + 0.02)).flatten(-2), (distances * 0.3).clamp(0, 1),
+            distances.clamp(0, 1), (distances * 5).clamp(0, 1), nearness(distances), dots.sum(-1),
+            looks.sum(-1, keepdim=True), sin, cos, (half_turn(angles[..., 2:]) * 0.05).clamp(-1, 1),
+            lengths[..., _SPEED, :],
             (own.index_select(-1, self.numbers) * self.numbers_by + self.numbers_plus).clamp(-1, 1),
             phase * own[..., PHASE : ON + 1], own[..., Z : Z + 1] - rest[..., Z : Z + 1], self._place(own),
             chance.sin(), chance.cos(), tick.dice, tick.action, tick.levels, tick.look[..., 1:],
@@ -312,7 +313,7 @@ class EntityTransitions(nn.Module):
         near = nearness(distances)
         told = [
             (seen * seen.new_tensor([[1.0], [0.25], [0.25], [1.0]])).clamp(-1, 1).flatten(-2),
-            seen[..., 0, :] / (lengths[..., :1] + 0.1), away, away * near[..., :1], near,
+            (distances * 0.4).clamp(0, 1), seen[..., 0, :] / (lengths[..., :1] + 0.1), away, away * near[..., :1], near,
             ((gap - size[..., :1] / 2) * 10).clamp(-1, 1), (away * seen[..., 2, :]).sum(-1, keepdim=True), sin, cos,
             other[..., PHASE : ON + 1], other[..., Z : Z + 1] - own[..., Z : Z + 1], sizes, size,
             self.kind_seen[self.kind_of[index]],
