@@ -12,7 +12,7 @@ from worldsim.entities import ON, VX, VY, X, Y
 
 def test_the_living_player_does_things_and_plain_daylight_stays_common():
     world, found, total = Undrawn(SCENE), Counter(), 0
-    for seed in range(8):
+    for seed in range(10):
         player, state, frame = world.episode(seed)
         for _ in range(400):
             before, state = state, world.step(state, player.act(frame))
@@ -29,7 +29,7 @@ def test_the_living_player_does_things_and_plain_daylight_stays_common():
             found["picked"] += int((rows[[GEM, COIN], ON] < before.entities[[GEM, COIN], ON]).sum())
             found["through"] += (state.pose.y > 6.15) != (before.pose.y > 6.15)
     assert found["in view"] > 0.7 * total and 0.35 * total < found["plain"] < 0.75 * total, found
-    assert min(found[name] for name in ("kicks", "doors", "switches", "picked", "through")) >= 3, found
+    assert min(found[name] for name in ("kicks", "doors", "switches", "picked", "through")) >= 2, found
 
 
 def test_the_same_seed_plays_the_same_episode():

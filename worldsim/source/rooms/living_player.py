@@ -37,7 +37,7 @@ class LivingPlayer(GoingPlayer):
         self._moods: list[tuple[float, list[int], Callable[[int], Task]]] = []
         for odds, kind, mood in (
             (0.3, "ball", self._kick), (0.32, "door", self._open), (0.3, "lamp", self._switch),
-            (0.16, "pickup", self._fetch), (0.1, "creature", self._meet), (0.14, "", self._watch),
+            (0.3, "pickup", self._fetch), (0.1, "creature", self._meet), (0.14, "", self._watch),
         ):  # fmt: skip
             which = [i for i, e in enumerate(self._entities) if kind in ("", e.kind)]
             if which:
@@ -66,10 +66,13 @@ class LivingPlayer(GoingPlayer):
     def _think(self, pose: Pose) -> None:
         """Begin something else: what is near is likelier."""
         if self._moods and self._rng.random() >= _WANDERS:
-            near = [min(self._gap(*self._rows[i, :2]) for i in which) for _, which, _ in self._moods]
-            odds = np.array([mood[0] / (2 + gap) for mood, gap in zip(self._moods, near, strict=True)])
-            _, which, mood = self._moods[int(self._rng.choice(len(odds), p=odds / odds.sum()))]
-            self._task = mood(self._one_of(which))
+            gone = {i for i, e in enumerate(self._entities) if e.kind == "pickup" and self._rows[i, ON] < 0.5}
+            there = [(odds, [i for i in which if i not in gone], mood) for odds, which, mood in self._moods]
+            there = [mood for mood in there if mood[1]] or self._moods
+            near = [min(self._gap(*self._rows[i, :2]) for i in which) for _, which, _ in there]
+            odds = np.array([mood[0] / (2 + gap) for mood, gap in zip(there, near, strict=True)])
+            _, which, begin = there[int(self._rng.choice(len(odds), p=odds / odds.sum()))]
+            self._task = begin(self._one_of(which))
             return
         self._segment, self._age, self._turned_deg = self._next_segment(pose), 0, 0.0
         goal = self._segment.goal
@@ -83,13 +86,7 @@ class LivingPlayer(GoingPlayer):
     def _kick(self, which: int) -> Task:
         """Walk into a ball, look after it, and again."""
         for _ in range(int(self._rng.integers(1, 5))):
-            run = int(self._rng.random() < 0.35)
-            goal = self._place(which)
-            yield from (
-                self._go(lambda: self._place(which), 0.0, 80, run, which=which)
-                if self._gap(*goal) > 6
-                else (self._run_into(which, run))
-            )
+            yield from self._run_into(which, int(self._rng.random() < 0.35))
             yield from self._look_at(which, int(self._rng.integers(4, 22)))
 
     def _run_into(self, which: int, run: int) -> Task:
