@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from worldsim.camera import Pose
 from worldsim.source.rooms.layout import Doorway, Picture, Rect, Room, RoomsConfig, Show, Solid, Window
 from worldsim.source.rooms.mesh import Material, Mesh
 
@@ -26,6 +29,15 @@ def build(source: RoomsConfig) -> np.ndarray:
     for show in source.shows:
         _show(mesh, source, show)
     return np.concatenate(mesh.vertices)
+
+
+def rooms_by_distance(source: RoomsConfig, pose: Pose) -> list[int]:
+    """Indices of the rooms, the nearest to a pose first."""
+
+    def away(r: Rect) -> float:
+        return math.hypot(max(r[0] - pose.x, 0, pose.x - r[2]), max(r[1] - pose.y, 0, pose.y - r[3]))
+
+    return sorted(range(len(source.rooms)), key=lambda i: away(source.rooms[i].rect))
 
 
 def room_at(source: RoomsConfig, at: tuple[float, float]) -> int:

@@ -47,24 +47,25 @@ class RoomsRenderer:
         source = rooms_of(scene)
         vertex, fragment = ((_SHADERS / f"rooms.{kind}").read_text() for kind in ("vert", "frag"))
         self._program = keep(self._gl.program(vertex_shader=vertex, fragment_shader=fragment))
-        self._mesh = keep(self._vertices(geometry.build(source)))
+        building = geometry.build(source)
+        self._rooms = [self._vertices(building[building[:, -1] == i]) for i in range(len(source.rooms))]
         self._size = size = scene.frame.width, scene.frame.height
-        colour = keep(self._gl.renderbuffer(size, 3, samples=_SAMPLES))
+        colour = keep(self._gl.renderbuffer(size, 4, samples=_SAMPLES))
         depth = keep(self._gl.depth_renderbuffer(size, samples=_SAMPLES))
         self._target = keep(self._gl.framebuffer([colour], depth))
-        self._resolved = keep(self._gl.framebuffer([keep(self._gl.renderbuffer(size, 3))]))
+        self._resolved = keep(self._gl.framebuffer([keep(self._gl.renderbuffer(size, 4))]))
         self._pictures = keep(self._upload_pictures())
         self._hung: int | None = None  # the episode whose pictures hang
         self._figures = [figure(entity) for entity in source.entities]
         self._parts = [
-            [(part, keep(self._vertices(part.vertices))) for part in made.parts] for made in self._figures
+            [(part, self._vertices(part.vertices)) for part in made.parts] for made in self._figures
         ]  # fmt: skip
         self._set_light()
 
     def _vertices(self, vertices: np.ndarray) -> moderngl.VertexArray:
-        buffer = self._keep(self._gl.buffer(vertices.tobytes()))
+        buffer = self._keep(self._gl.buffer(np.ascontiguousarray(vertices).tobytes()))
         names = ("in_position", "in_normal", "in_surface", "in_colour", "in_accent", "in_kind")
-        return self._gl.vertex_array(self._program, [(buffer, "3f 3f 2f 3f 3f 2f", *names)])
+        return self._keep(self._gl.vertex_array(self._program, [(buffer, "3f 3f 2f 3f 3f 2f", *names)]))
 
     def _keep(self, resource: Any) -> Any:
         """An OpenGL object, noted as one to free."""
@@ -85,31 +86,31 @@ class RoomsRenderer:
         self._set_view(view)
         eye = np.array([pose.x, pose.y, camera.eye_height_m])
         matrix = _projection(camera.fov_deg, self.scene.frame.aspect) @ _view(pose, eye)
-        program["view_projection"].write(matrix.T.astype("f4").tobytes())
         program["eye"].value = tuple(eye)
+        program["view_projection"].write(matrix.T.astype("f4").tobytes())
         self._pictures.use(0)
-        self._stand(np.eye(4), -1)
-        self._mesh.render()
-        if view.entities is not None:
-            self._draw_entities(view)
+        still = np.eye(4, dtype="f4").tobytes()
+        # The nearest room first: what it hides of the others is then not lit.
+        standing = [(still, -1, self._rooms[i]) for i in geometry.rooms_by_distance(rooms_of(self.scene), pose)]
+        for matrix_bytes, room, triangles in standing[:1] + self._standing(view) + standing[1:]:
+            program["stands"].write(matrix_bytes)
+            program["stands_in"].value = room
+            triangles.render()
         self._gl.copy_framebuffer(self._resolved, self._target)
         return np.frombuffer(self._resolved.read(components=3, alignment=1), dtype=np.uint8)
 
-    def _draw_entities(self, view: RoomsView) -> None:
-        assert view.entities is not None
-        source = rooms_of(self.scene)
+    def _standing(self, view: RoomsView) -> list[tuple[bytes, int, moderngl.VertexArray]]:
+        """The parts of entities: the matrix of each, the room it is in, and its triangles."""
+        if view.entities is None:
+            return []
+        source, found = rooms_of(self.scene), []
         for i, (parts, row) in enumerate(zip(self._parts, view.entities, strict=True)):
             room, gait = geometry.room_at(source, (float(row[X]), float(row[Y]))), view.gaits[i] if view.gaits else 0.0
-            for part, vertices in parts:
+            for part, triangles in parts:
                 stands = part.stands(row, gait)
                 if stands is not None:
-                    self._stand(stands, room)
-                    vertices.render()
-
-    def _stand(self, matrix: np.ndarray, room: int) -> None:
-        """Where the next triangles stand, and in which room; -1: in that of each vertex."""
-        self._program["stands"].write(matrix.T.astype("f4").tobytes())  # type: ignore[union-attr]
-        self._program["stands_in"].value = room  # type: ignore[union-attr]
+                    found.append((stands.T.astype("f4").tobytes(), room, triangles))
+        return found
 
     def _set_view(self, view: RoomsView) -> None:
         """What changes from picture to picture: events, lamps, clocks, shadows, what hangs on the walls."""

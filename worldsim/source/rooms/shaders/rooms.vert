@@ -9,6 +9,7 @@ in vec2 in_kind;  // material, room
 uniform mat4 view_projection;
 uniform mat4 stands;      // of an entity's part; the building stands where it is
 uniform int stands_in;    // the room of an entity, -1 for the building: each vertex knows its own
+invariant gl_Position;
 out vec3 position;
 out vec3 normal;
 out vec2 surface;
