@@ -14,7 +14,7 @@ from yard import yard
 from worldsim.action import Action
 from worldsim.camera import Look, Pose
 from worldsim.data.entity_steps import EntitySteps, Wanderer, beside, draw_entity_steps, liveliness
-from worldsim.entities import AIM, DICE, FIELDS, HEADING, ON, QUANTA, X, Y, dice, quantised, values_of
+from worldsim.entities import AIM, DICE, FIELDS, HEADING, ON, PHASE, QUANTA, X, Y, dice, quantised, values_of
 from worldsim.model.odometry import Odometry
 from worldsim.model.transitions import EntityTransitions
 from worldsim.scene import Scene, load_scene
@@ -71,11 +71,14 @@ def test_a_network_that_sees_no_change_changes_nothing(scene):
 
 def test_rounded_gives_the_whole_quanta_that_entities_are_kept_in(scene):
     model = transitions(scene)
-    values = torch.tensor(np.random.default_rng(0).uniform(-3, 3, (2, 3, len(FIELDS)))).float()
+    values = torch.tensor(np.random.default_rng(0).uniform(0.1, 0.9, (2, 3, len(FIELDS)))).float()
     values[0, 0, HEADING], values[0, 1, AIM], values[1, 0, HEADING] = -0.01, 725.0, 359.99
     whole = model.rounded(values)
     for made, expected in zip(whole, values, strict=True):
         assert tuple(map(tuple, made.int().tolist())) == quantised(expected.double().numpy())
+    values[..., PHASE], values[..., X] = 3.0, -2.0  # more than they can be
+    bounded = model.rounded(values)
+    assert (bounded[..., PHASE] == 1024).all() and (bounded[..., X] == 0).all()
     assert (whole[..., HEADING] < 4096).all() and torch.equal(model.rounded(whole * model.quanta), whole)
 
 

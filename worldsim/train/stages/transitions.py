@@ -84,7 +84,7 @@ class TransitionsStage(Stage):
         with torch.autocast(self._model.rest.device.type, enabled=False):
             for i, (change, now, then) in enumerate(followed(self._model, self._steps, picks, length, rng)):
                 often = self._lively[picks.stretch, picks.tick + i, picks.slot].to(now.device)
-                losses.append(self._error(change, now, then, 1 / often.clamp(min=_RARE)))
+                losses.append(self._error(change, now, then, often.clamp(min=_RARE).rsqrt()))
         if step % _MEASURE_EVERY == 0:
             self._numbers = self.measured()
         return torch.stack(losses).mean(), self._numbers
@@ -95,9 +95,11 @@ class TransitionsStage(Stage):
     def _error(self, change: Change, now: Tensor, then: Tensor, weight: Tensor) -> Tensor:
         """Whether each number changes, and to what, against the truth `then` (R, K, FIELDS) that was `now`. weight
         (R, K): makes up for how often such ticks are picked, so that what seldom happens is not expected too often."""
-        changes = ((then - now).abs() > self._model.quanta / 2).float()
+        by = (then - now).abs() / self._model.quanta
+        changes = (by > 0.5).float()
         gates = F.binary_cross_entropy_with_logits(change.logits, changes, reduction="none")
-        gates = gates.sum(-1) + 2 * gates[..., ON]
+        matters = torch.where(by > 0.5, (by / 8).clamp(0.1, 1), 1.0)  # to miss a tiny change is no harm
+        gates = (gates * matters).sum(-1) + 3 * gates[..., ON]
         off = _off(change.to, then) / self._unit.to(then.device)
         values = torch.log1p(off.abs()) * changes
         return (gates * weight).mean() + (values.sum(-1) - values[..., ON]).mean()
