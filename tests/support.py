@@ -12,7 +12,11 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 
 
-def make_checkpoint(folder: Path, seed: int) -> Path:
+LIVING = str(ROOT / "tests/data/living.yaml")
+
+
+def make_checkpoint(folder: Path, seed: int, scene_name: str = "gallery") -> Path:
+    """A checkpoint of random weights."""
     import torch
 
     from worldsim.camera import Look, Pose
@@ -25,7 +29,7 @@ def make_checkpoint(folder: Path, seed: int) -> Path:
     from worldsim.scene import load_scene, scene_hash
     from worldsim.world import Spawn
 
-    scene = load_scene("gallery")
+    scene = load_scene(scene_name)
     torch.manual_seed(seed)
     codec = Codec(CodecConfig(channels=8, encoder_widths=(16, 8, 8), decoder_widths=(16, 8, 8)))
     place = PlaceConfig(
@@ -39,7 +43,8 @@ def make_checkpoint(folder: Path, seed: int) -> Path:
     rng = np.random.Generator(np.random.Philox(key=seed))
     spawns = []
     for name, pose in (("a", Pose(4.0, 2.0, Look(10.0, 0.0))), ("b", None)):
-        pixels = np.asarray(rng.integers(0, 255, (6, 10, 3)), np.uint8).repeat(16, 0).repeat(16, 1)
+        size = scene.frame.height // 16, scene.frame.width // 16, 3
+        pixels = np.asarray(rng.integers(0, 255, size), np.uint8).repeat(16, 0).repeat(16, 1)
         spawns.append(Spawn(name, pixels, pose))
     info = CheckpointInfo(
         format=FORMAT, name=folder.name, scene=scene, scene_sha256=scene_hash(scene), codec=to_mapping(codec.config),

@@ -104,14 +104,14 @@ def test_a_picture_of_elsewhere_fits_no_pose(world):
 
 @pytest.mark.gl
 def test_a_thing_is_found_there_and_missed_where_it_is_not(world):
-    from worldsim.evaluate.entities import entity_figures, visible_things
+    from worldsim.evaluate.things import thing_figures, visible_things
 
     pose = world.scene.spawns[0].pose
     truth = world.at(pose)[1].pixels
     things = visible_things(world, [pose])
     without = things[0][0].without
-    kept = entity_figures([(truth, truth)], things)
-    gone = entity_figures([(without, truth)], [things[0][:1]])
+    kept = thing_figures([(truth, truth)], things)
+    gone = thing_figures([(without, truth)], [things[0][:1]])
     assert len(things[0]) > 2 and set(kept.values()) == {1.0} and gone["things_there"] == 0
 
 

@@ -151,7 +151,7 @@ def test_a_training_stage_is_trained_by_its_name(outside, scene, nonsense_episod
 @pytest.mark.gl
 def test_a_part_of_the_evaluation_is_measured_by_its_name(outside, scene):
     with scene.source.open(scene) as source:
-        done = evaluate(Measurement(source, dreamer=None), only="brightness")
+        done = evaluate(Measurement(source, dreamer=None), only=("brightness",))
     assert 40 < done.figures["brightness"]["brightness"]["dream"] < 200 and "Brightness" in done.sections[0]
 
 

@@ -94,6 +94,9 @@ METRICS = Registry(
         "memory": "worldsim.evaluate.memory:Memory",
         "counterfactual": "worldsim.evaluate.counterfactual:Counterfactual",
         "persistence": "worldsim.evaluate.persistence:Persistence",
+        "entities": "worldsim.evaluate.entities:Entities",
+        "events": "worldsim.evaluate.events:Events",
+        "surfaces": "worldsim.evaluate.surfaces:Surfaces",
         "drift": "worldsim.evaluate.drift:Drift",
     },
 )

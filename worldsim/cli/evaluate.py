@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldsim.cli.arguments import int_in, report
-from worldsim.errors import ConfigError
+from worldsim.errors import ConfigError, nearest
 from worldsim.registry import METRICS
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rollouts", type=int_in(1, 4096), default=16, help="walks; other parts take at most so many")
     parser.add_argument("--ticks", type=int_in(1, 512), default=256, help="length of a rollout of the quality part")
     parser.add_argument("--drift-ticks", type=int_in(40), default=12_000, help="length of the drift part")
-    parser.add_argument("--only", choices=METRICS.names(), help="one part of the evaluation")
+    parser.add_argument("--cases", type=int_in(2, 4096), default=40, help="of each question to a world that lives")
+    parser.add_argument("--only", type=_parts, default=(), metavar="PART,...", help=f"of {', '.join(METRICS.names())}")
     parser.add_argument(
         "--seeds", choices=("report", "promote"), default="report",
         help="which walks: those a report shows, or those that `checkpoints --promote` judges by",
@@ -34,6 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", type=Path, metavar="HTML", help="write a report with curves and film strips")
     parser.add_argument("--strip", type=Path, metavar="PNG", help="write film strips, truth above dream")
     parser.add_argument("--save", action="store_true", help="write the scores into the checkpoint's world.yaml")
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    """Names of parts, several separated by commas. Raises ArgumentTypeError."""
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in METRICS.names():
+            raise argparse.ArgumentTypeError(f"no part is called {name!r:.60}, {nearest(name, METRICS.names())}")
+    return names
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     for path in (args.report, args.strip):
         _must_be_writable(path)
     dreamer = Dreamer(scene, *load_networks(checkpoint), steps, sampler.context_level)
-    sizes = Sizes(args.rollouts, args.ticks, args.drift_ticks)
+    sizes = Sizes(args.rollouts, args.ticks, args.drift_ticks, cases=args.cases)
     with scene.source.open(scene) as source:
         data = args.data or Path("data") / scene.name
         done = evaluate(Measurement(source, dreamer, sizes, args.seeds, data, quiet=args.json), args.only)

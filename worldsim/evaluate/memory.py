@@ -17,13 +17,13 @@ from worldsim.action import Action
 from worldsim.camera import Look, Pose
 from worldsim.data.episodes import Episode
 from worldsim.evaluate import report
-from worldsim.evaluate.entities import Thing, entity_figures, visible_things
 from worldsim.evaluate.metric import Measurement, Metric, Part, Row, average, compare, dreamed
 from worldsim.evaluate.metrics import ssim
 from worldsim.evaluate.nulls import CEILING, DREAM
 from worldsim.evaluate.outcome import can_tell, not_stopped_here, shows
 from worldsim.evaluate.pose_estimator import PoseEstimator
 from worldsim.evaluate.rollouts import Dream, pose_of, poses, scripted_walk
+from worldsim.evaluate.things import Thing, thing_figures, visible_things
 from worldsim.psnr import psnr
 from worldsim.scene import Scene
 from worldsim.source.base import PosedSource
@@ -109,7 +109,7 @@ def _trip_figures(
     return {
         "trip_psnr_db": average([_lowest(d, w, window, views) for d, w in pairs], 2),
         "trip_ssim": average(structure),
-        **_worse(*(entity_figures(shown[i::2], things[i::2]) for i in range(2))),
+        **_worse(*(thing_figures(shown[i::2], things[i::2]) for i in range(2))),
     }
 
 

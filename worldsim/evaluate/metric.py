@@ -33,7 +33,8 @@ SEEDS = {"report": HELD_OUT_SEED, "promote": 3_000_000}
 @dataclass(frozen=True)
 class Sizes:
     """How much is measured: rollouts and ticks of the quality part, ticks of the drift part, starts of the scripted
-    parts, walks and ticks of the control part. Starts and walks are never more than rollouts."""
+    parts, walks and ticks of the control part, cases of each question to a world that lives. Starts and walks are never
+    more than rollouts."""
 
     rollouts: int = 16
     ticks: int = 256
@@ -41,6 +42,7 @@ class Sizes:
     starts: int = 6
     control_walks: int = 4
     control_ticks: int = 48
+    cases: int = 40
 
     @property
     def events(self) -> int:

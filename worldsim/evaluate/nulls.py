@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from worldsim.action import Action
+from worldsim.entities import X, Y
 from worldsim.inference.network import Network, PreparedFrames
 from worldsim.model.condition import Condition
 from worldsim.model.context import Context, FrameKeys
@@ -26,16 +27,25 @@ MEMORY_ALONE = "memory_alone"
 HISTORY_SHUFFLED = "history_shuffled"
 ACTION_ZEROED = "action_zeroed"
 LAST_FRAME_REPEATED = "last_frame_repeated"
+NO_ENTITIES = "no_entities"
+FROZEN_ENTITIES = "frozen_entities"
 CEILING = "ceiling"
 """The row of the true frames after the codec."""
 
 MEANING = {
-    MEMORY_ALONE: "the place memory's prior, decoded: no transformer",
+    MEMORY_ALONE: "the place memory's prior with its painted entities, decoded: no transformer",
     HISTORY_SHUFFLED: "another clip's true frames as context",
     ACTION_ZEROED: "the transformer is told the idle action; look and pose follow the true one",
     LAST_FRAME_REPEATED: "the last true frame, standing still",
+    NO_ENTITIES: "every entity is out of sight, and events do not come",
+    FROZEN_ENTITIES: "entities and events stay as they were at the start",
 }
 """Every null row and what it lacks, in the order of a report."""
+
+LIVING = (NO_ENTITIES, FROZEN_ENTITIES)
+"""Null rows of the parts about a world that lives; no other part has them."""
+
+_OUT_OF_SIGHT_M = 500.0
 
 
 class PriorAlone:
@@ -70,6 +80,31 @@ class ActionZeroed:
         return self._generator.prepare(told, level)
 
 
+class EntitiesHeld:
+    """A network whose entities do not move and whose events do not come; the player moves as ever. away: the entities
+    are out of sight besides."""
+
+    def __init__(self, generator: Generator, away: bool = False) -> None:
+        self.config, self._generator, self._away = generator.config, generator, away
+        self.sampling, self.encode_kv = generator.sampling, generator.encode_kv
+
+    def prepare(self, condition: Condition, level: Tensor) -> PreparedFrames:
+        entities = out_of_sight(condition.things) if self._away else condition.things
+        levels = None if condition.levels is None else torch.zeros_like(condition.levels)
+        condition = replace(condition, entities=entities, levels=levels)
+        if condition.apply_action is not None:  # walls and doors stand as the held entities say
+            position, _ = self._generator.carry_on(condition)
+            condition = replace(condition, position=position, apply_action=None)
+        return self._generator.prepare(condition, level)
+
+
+def out_of_sight(entities: Tensor) -> Tensor:
+    """Entities (F, S, FIELDS) as they are, but far from everything."""
+    gone = entities.clone()
+    gone[..., [X, Y]] = _OUT_OF_SIGHT_M
+    return gone
+
+
 class Still(World):
     """A world that shows its start picture for ever, and believes to be where it began."""
 
@@ -93,4 +128,6 @@ def network_of(generator: Generator, variant: str) -> Network:
     """The network that dreams a variant. One that differs in its pictures alone takes the generator itself."""
     if variant == MEMORY_ALONE:
         return PriorAlone(generator)
+    if variant in LIVING:
+        return EntitiesHeld(generator, away=variant == NO_ENTITIES)
     return ActionZeroed(generator) if variant == ACTION_ZEROED else generator

@@ -75,8 +75,8 @@ def figure_rows(figures: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]
     """Column names, and a row of name and values for each figure; None where a row lacks the figure."""
     found = {name: value for name, value in figures.items() if isinstance(value, Mapping) and "dream" in value
              and not isinstance(value["dream"], list)}  # fmt: skip
-    known = ("dream", "memory_alone", "history_shuffled", "action_zeroed", "last_frame_repeated", "mean_frame",
-             "ceiling", "generator_worth")  # fmt: skip
+    known = ("dream", "memory_alone", "history_shuffled", "action_zeroed", "last_frame_repeated", "no_entities",
+             "frozen_entities", "mean_frame", "ceiling", "generator_worth")  # fmt: skip
     head = [name for name in known if any(name in value for value in found.values())]
     return head, [[name, *(value.get(column) for column in head)] for name, value in found.items()]
 

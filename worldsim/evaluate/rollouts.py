@@ -21,6 +21,7 @@ from worldsim.evaluate.nulls import (
     DREAM,
     HISTORY_SHUFFLED,
     LAST_FRAME_REPEATED,
+    LIVING,
     MEANING,
     MEMORY_ALONE,
     Still,
@@ -65,9 +66,10 @@ class Dreamer:
 
     @property
     def nulls(self) -> tuple[str, ...]:
-        """The null rows that these networks have, in the order of a report."""
+        """The null rows of every part that these networks have, in the order of a report."""
         has_memory = self.generator.condition.memory is not None
-        return tuple(name for name in MEANING if name != MEMORY_ALONE or has_memory)
+        known = (name for name in MEANING if name not in LIVING)
+        return tuple(name for name in known if name != MEMORY_ALONE or has_memory)
 
     def dream(
         self, walks: Sequence[Episode], ticks: int, what: str, quiet: bool, start: np.ndarray | None = None,

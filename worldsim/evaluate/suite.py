@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,12 +31,12 @@ def metrics() -> dict[str, Metric]:
     return {name: METRICS.get(name)() for name in METRICS.names()}
 
 
-def evaluate(measurement: Measurement, only: str | None = None) -> Evaluation:
-    """Run the parts that suit the scene, or only one. Raises ConfigError if that one does not suit it, DataError if
-    the source's episodes are too short."""
+def evaluate(measurement: Measurement, only: Collection[str] = ()) -> Evaluation:
+    """Run the parts that suit the scene, or only those named. Raises ConfigError if one of those does not suit it,
+    DataError if the source's episodes are too short."""
     done = Evaluation()
     for name, metric in metrics().items():
-        if only not in (None, name):
+        if only and name not in only:
             continue
         reason = metric.why_not(measurement.scene)
         if reason is None and metric.needs_pose and not isinstance(measurement.source, PosedSource):
@@ -84,6 +84,12 @@ def summary(figures: Mapping[str, Mapping[str, Any]]) -> str:
         "control": {"yaw_error_ratio": "turns off by {:.1%}", "motion_f1": "motion F1 {:.2f}"},
         "memory": {"loop_psnr_db": "full turn {:.1f} dB"},
         "persistence": {"patch_kept_after_16": "patch kept {:.2f}", "patch_kept_after_turn": "after a turn {:.2f}"},
+        "entities": {
+            "push_right": "pushes {:.2f}",
+            "placed_after_64": "placed {:.2f}",
+            "placed_away_100": "unseen {:.2f}",
+        },
+        "events": {"within_20": "events {:.2f}", "after_200": "after 200 ticks {:.2f}"},
         "drift": {"psnr_believed_db_last": "{:.1f} dB in the last tenth", "believed_off_m_first": "{:.2f} m off"},
     }
     cells = []

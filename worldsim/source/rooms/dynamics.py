@@ -22,7 +22,7 @@ class Dynamics:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._space = scene.action_space
-        self.boxes = _wall_boxes(rooms_of(scene)) + [
+        self.boxes: list[Rect] = _wall_boxes(rooms_of(scene)) + [
             (s.at[0] - s.size[0] / 2, s.at[1] - s.size[1] / 2, s.at[0] + s.size[0] / 2, s.at[1] + s.size[1] / 2)
             for s in rooms_of(scene).solids
             if s.kind == "box"
@@ -58,6 +58,7 @@ class Dynamics:
         if radius is None:
             radius = rooms_of(self._scene).motion.radius_m
         for _ in range(3):  # a corner needs two walls; a third pass settles a solid beside it
+            begun = x, y
             for leaf in leaves:
                 x, y = _out_of_leaf(x, y, radius, leaf)
             for cx, cy, r in discs:
@@ -68,6 +69,8 @@ class Dynamics:
                 x, y = _out_of_box(x, y, radius, x0, y0, x1, y1)
             for cx, cy, r in self.discs:
                 x, y = _out_of_disc(x, y, radius, cx, cy, r)
+            if (x, y) == begun:
+                break
         return x, y
 
     def is_free(self, x: float, y: float, radius: float | None = None) -> bool:

@@ -49,7 +49,8 @@ class Life:
         walkers = self.walkers(rows)
         seen = Moment(self._dt, before, after, use, self._radius, self._walls, walkers, self.bodies(rows))
         for i in self._turns[_THINGS]:
-            new[i] = in_quanta(self.entities[i].step(rows[i], dice[i], seen))
+            changed = self.entities[i].step(rows[i], dice[i], seen)
+            new[i] = rows[i] if changed == rows[i] else in_quanta(changed)
         leaves = self.leaves(new)
         for i in self._turns[_CREATURES]:
             others = self.walkers(new, i)  # those that have stepped already stand where they are now

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,10 +24,11 @@ from worldsim.source.rooms.entities.door import REACH_M, Door
 from worldsim.source.rooms.geometry import room_at
 from worldsim.source.rooms.layout import camera_of, rooms_of
 from worldsim.source.rooms.random_player import RandomPlayer
+from worldsim.source.rooms.route import Routes
 from worldsim.world import Frame
 
-_WANDERS = 0.3  # share of moods that are those of a world without entities
-_PLAIN = 0.5  # share of ticks without any event that it aims at
+_WANDERS = 0.25  # share of moods that are those of a world without entities
+_CALLS = 1 / 110  # chance in a tick that it calls an event, or ends what goes on: plain daylight stays half of all
 _STUCK_TICKS, _STUCK_M = 14, 0.25
 
 
@@ -53,21 +54,18 @@ class LivingPlayer(RandomPlayer):
     def __init__(self, scene: Scene, dynamics: Dynamics, seed: int) -> None:
         super().__init__(scene, dynamics, seed)
         self._source, self._entities = rooms_of(scene), rooms_of(scene).entities
+        self._routes = Routes(self._source)
         self._task: Task | None = None
         self._pose, self._rows, self._happening = Pose(), np.zeros((0, 0)), Happening()
         self._doors = [i for i, e in enumerate(self._entities) if isinstance(e, Door) and e.opens == "by_hand"]
-        self._moods: list[tuple[float, Callable[[], Task]]] = []
+        self._moods: list[tuple[float, list[int], Callable[[int], Task]]] = []
         for odds, kind, mood in (
-            (0.3, "ball", self._kick), (0.2, "door", self._open), (0.12, "lamp", self._switch),
-            (0.14, "pickup", self._fetch), (0.14, "creature", self._meet),
+            (0.3, "ball", self._kick), (0.26, "door", self._open), (0.18, "lamp", self._switch),
+            (0.16, "pickup", self._fetch), (0.1, "creature", self._meet), (0.14, "", self._watch),
         ):  # fmt: skip
-            which = [i for i, e in enumerate(self._entities) if e.kind == kind]
+            which = [i for i, e in enumerate(self._entities) if kind in ("", e.kind)]
             if which:
-                self._moods.append((odds, lambda which=which, mood=mood: mood(self._one_of(which))))
-        if self._entities:
-            self._moods.append((0.3, lambda: self._watch(self._one_of(list(range(len(self._entities)))))))
-        if scene.events:
-            self._moods.append((0.16, self._call))
+                self._moods.append((odds, which, mood))
 
     def act(self, frame: Frame) -> Action:
         """What this player does in the tick after `frame`, which tells where everything is."""
@@ -75,15 +73,32 @@ class LivingPlayer(RandomPlayer):
         self._pose, self._happening = frame.pose, frame.happening
         if frame.entities is not None:
             self._rows = frame.entities
-        if self._task is None and self._age >= self._segment.ticks and self._rng.random() >= _WANDERS:
-            odds = np.array([odds for odds, _ in self._moods])
-            self._task = self._moods[int(self._rng.choice(len(odds), p=odds / odds.sum()))][1]()
-        if self._task is not None:
+        call = self._call() if self._scene.events and self._rng.random() < _CALLS else ""
+        if call and self._rng.random() < 0.5:
+            self._task = self._look_around()  # whatever it was about: it looks what has become of the world
+        while True:
+            if self._task is None and self._age >= self._segment.ticks:
+                self._think(frame.pose)
+            if self._task is None:
+                action = self._move(frame.pose)
+                return self._calling(action, call) if call else action
             wish = next(self._task, None)
             if wish is not None:
-                return self._granted(wish)
+                return self._granted(replace(wish, call=call))
             self._task, self._age = None, self._segment.ticks
-        return self._move(frame.pose)
+
+    def _think(self, pose: Pose) -> None:
+        """Begin something else: what is near is likelier."""
+        if self._moods and self._rng.random() >= _WANDERS:
+            near = [min(self._gap(*self._rows[i, :2]) for i in which) for _, which, _ in self._moods]
+            odds = np.array([mood[0] / (2 + gap) for mood, gap in zip(self._moods, near, strict=True)])
+            _, which, mood = self._moods[int(self._rng.choice(len(odds), p=odds / odds.sum()))]
+            self._task = mood(self._one_of(which))
+            return
+        self._segment, self._age, self._turned_deg = self._next_segment(pose), 0, 0.0
+        goal = self._segment.goal
+        if goal is not None:
+            self._task = self._go(lambda: goal, 0.4, self._segment.ticks, self._segment.run)
 
     def _granted(self, wish: Wish) -> Action:
         camera, pitch_deg = camera_of(self._scene), 0.0
@@ -95,6 +110,10 @@ class LivingPlayer(RandomPlayer):
             walk=wish.walk, strafe=wish.strafe, run=wish.run, use=wish.use,
             yaw=self._quanta("yaw", wish.yaw_deg), pitch=self._quanta("pitch", pitch_deg), **values,
         )  # fmt: skip
+
+    def _calling(self, action: Action, call: str) -> Action:
+        index = self._space.index(call)
+        return Action(tuple(1 if i == index else value for i, value in enumerate(action.values)))
 
     # What it knows and wants of a place.
 
@@ -120,6 +139,9 @@ class LivingPlayer(RandomPlayer):
         return -0.6 * math.degrees(math.atan2(down, max(self._gap(row[X], row[Y]), 0.6)))
 
     # Going places.
+
+    def _next_point(self, goal: tuple[float, float]) -> tuple[float, float]:
+        return self._routes.next_point((self._pose.x, self._pose.y), goal)
 
     def _go(self, where: Callable[[], tuple[float, float]], within: float, ticks: int, run: int = 0,
             which: int | None = None) -> Task:  # fmt: skip
@@ -147,14 +169,14 @@ class LivingPlayer(RandomPlayer):
                     ticks -= 1
                 track.clear()
                 continue
-            off = self._off(*self._waypoint(self._pose, goal))
+            off = self._off(*self._next_point(goal))
             pitch = None if which is None else self._pitch_to(which)
             yield Wish(self._turn_by(off), walk=int(abs(off) < 40), run=run, pitch_to_deg=pitch)
             ticks -= 1
 
     def _door_ahead(self, goal: tuple[float, float]) -> int | None:
         """A door that is shut, near, and between here and where to go."""
-        step = self._waypoint(self._pose, goal)
+        step = self._next_point(goal)
         for i in self._doors:
             door = self._entities[i]
             if self._rows[i, PHASE] < 0.95 and self._gap(*door.at) < REACH_M - 0.1 and _side_changes(
@@ -275,16 +297,12 @@ class LivingPlayer(RandomPlayer):
             yield from self._go(lambda: self._place(which), float(self._rng.uniform(0.4, 2.0)), 90, which=which)
             yield from self._look_at(which, int(self._rng.integers(10, 50)), int(self._rng.choice([0, 0, 0, -1, 1])))
 
-    def _call(self) -> Task:
-        """Call an event, or end what goes on so that plain daylight stays common; then mostly look around."""
-        events = self._scene.events
-        ends = [e for e in events if not e.shows]
-        shown = [e for e in events if e.shows]
-        going = any(left != 0 for left in self._happening.left)
-        pick = ends if ends and (going or not shown) and self._rng.random() < 0.85 else shown or ends
-        yield Wish(call=pick[int(self._rng.integers(len(pick)))].name)
-        if self._rng.random() < 0.7:
-            yield from self._look_around()
+    def _call(self) -> str:
+        """An event to call: one that shows if none goes on, else mostly one that ends it."""
+        events, going = self._scene.events, any(left != 0 for left in self._happening.left)
+        ends, shown = [e.name for e in events if not e.shows], [e.name for e in events if e.shows]
+        picks = ends if ends and (going or not shown) and self._rng.random() < 0.75 else shown or ends
+        return picks[int(self._rng.integers(len(picks)))]
 
     def _look_around(self) -> Task:
         ticks, turn = int(self._rng.integers(12, 40)), float(self._rng.uniform(60, 360)) * self._rng.choice([-1, 1])

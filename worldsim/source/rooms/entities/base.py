@@ -40,8 +40,15 @@ class Places(Protocol):
 class Walls(Protocol):
     """What stands still in a building, and pushes back."""
 
-    boxes: Sequence[Box]
-    discs: Sequence[Disc]
+    @property
+    def boxes(self) -> Sequence[Box]:
+        """Walls and boxes."""
+        ...
+
+    @property
+    def discs(self) -> Sequence[Disc]:
+        """Pillars and spheres."""
+        ...
 
     def push_out(
         self, x: float, y: float, radius: float | None = None, leaves: Sequence[Leaf] = (), discs: Sequence[Disc] = ()
@@ -116,7 +123,9 @@ class EntityConfig:
 
 def row(**values: float) -> tuple[float, ...]:
     """A row of FIELDS by their names, the others 0."""
-    return tuple(float(values.get(field, 0.0)) for field in FIELDS)
+    found = dict.fromkeys(FIELDS, 0.0)
+    found.update(values)
+    return tuple(map(float, found.values()))
 
 
 def in_quanta(values: Row) -> Row:

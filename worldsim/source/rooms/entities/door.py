@@ -93,6 +93,10 @@ class Door(EntityConfig):
             timer = self.closes_s if wanted and self.closes_s else LOCK_S
         step = max(1, round(1024 * seen.dt / self.moves_s)) / 1024
         phase = min(row[PHASE] + step, 1.0) if wanted else max(row[PHASE] - step, 0.0)
+        if phase == row[PHASE]:
+            after = list(row)
+            after[ON], after[RATE], after[TIMER] = float(wanted), 0.0, timer
+            return after
         after = in_quanta(self._standing(phase, wanted))
         if self._blocked(row, after, ((seen.after.x, seen.after.y, seen.radius), *seen.bodies)):
             after = in_quanta(self._standing(row[PHASE], wanted))

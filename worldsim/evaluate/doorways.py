@@ -1,0 +1,78 @@
+"""Doorways: a door has to be seen open before one is through it, and one that stays closed stops."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from worldsim.camera import Look, Pose
+from worldsim.entities import HEADING, ON, PHASE, RATE, X, Y
+from worldsim.evaluate.living import SideLook, Walk, changed
+from worldsim.evaluate.scripts import Case, Found, Script, Setting, pose_of
+from worldsim.evaluate.walking import in_front_of
+from worldsim.psnr import mse
+from worldsim.world import Frame
+
+_USE_AT, _TICKS = 2, 40
+_BEYOND_M = 0.9  # past a closed door
+
+
+class Doorways(Script):
+    """Each door that is opened by hand, from both sides: used and walked through, and walked into."""
+
+    name = "doorways"
+
+    def cases(self, setting: Setting) -> list[Case]:
+        doors = [i for i in setting.slots("door") if setting.all_slots[i].kind.endswith("by_hand")]
+        count = max(2, setting.count // 4) if doors else 0
+        made = [self._walk(setting, i, doors[i // 2 % len(doors)], i % 2) for i in range(2 * count)]
+        return [case for case in made if case is not None][:count]
+
+    def judge(self, setting: Setting, case: Case, frames: Sequence[Frame]) -> Found:
+        slot, turned = case.walk.looks[0].note
+        row = setting.truth.values(case.walk.begin)[slot]
+        heading, found = row[HEADING] + turned, []
+        *along, into = frames
+        through = next((t for t, f in enumerate(along) if _past(f.pose, row, heading) > 0), None)
+        opened = next((t for t, f in enumerate(along) if _is_open(f, slot)), None)
+        found.append(("door_open_before_through", through is not None and opened is not None and opened <= through))
+        end = case.states[-1]
+        sin, cos = math.sin(math.radians(heading)), math.cos(math.radians(heading))
+        beyond = replace(end.pose, x=row[X] + _BEYOND_M * sin, y=row[Y] + _BEYOND_M * cos)
+        stopped, passed = setting.truth.draw(end, end.pose), setting.truth.draw(end, beyond)
+        shows = mse(into.pixels, stopped) < mse(into.pixels, passed)
+        found.append(("closed_door_stops", shows and _past(pose_of(into, end), row, heading) < 0))
+        return [(name, float(value)) for name, value in found]
+
+    def _walk(self, setting: Setting, case: int, slot: int, side: int) -> Case | None:
+        truth, space, seed = setting.truth, setting.scene.action_space, setting.seed(40_000 + case)
+        rng = setting.rng(40_000 + case)
+        state, _ = setting.level(40_000 + case)
+        shut = {PHASE: 0.0, ON: 0.0, RATE: 0.0}
+        values = changed(truth.values(state), slot, shut)
+        turned = 180.0 * side
+        heading = values[slot, HEADING] + turned
+        pose = in_front_of(values[slot, X], values[slot, Y], heading, float(rng.uniform(0.9, 1.2)))
+        pose = Pose(pose.x, pose.y, Look(pose.look.yaw_deg, -4.0))
+        begin, spawn = truth.begin(seed, pose, values)
+        ahead = space.make(walk=1)
+        actions = [space.idle] * _USE_AT + [space.make(use=1)] + [ahead] * (_TICKS - _USE_AT - 1)
+        looks = [SideLook(t, (), (slot, turned)) for t in range(_TICKS + 1)]
+        looks.append(SideLook(0, (ahead,) * (_TICKS // 2), (slot, turned)))
+        walk = Walk(seed, spawn, begin, tuple(actions), tuple(looks))
+        states = [*truth.along(walk), truth.states(replace(walk, looks=(looks[-1],)))[0]]
+        goes = _past(states[-2].pose, values[slot], heading) > 0.2 and _past(states[-1].pose, values[slot], heading) < 0
+        return Case(walk, states) if goes else None
+
+
+def _past(pose: Pose | None, row: Sequence[float], heading_deg: float) -> float:
+    """How many metres a pose lies past a door, along the way through it."""
+    if pose is None:
+        return -math.inf
+    sin, cos = math.sin(math.radians(heading_deg)), math.cos(math.radians(heading_deg))
+    return float((pose.x - row[X]) * sin + (pose.y - row[Y]) * cos)
+
+
+def _is_open(frame: Frame, slot: int) -> bool:
+    return frame.entities is not None and bool(abs(frame.entities[slot, PHASE]) > 0.5)
