@@ -221,7 +221,7 @@ def test_stretches_of_a_living_building_are_what_its_engine_does():
         state, player = beside(source, rng), Wanderer(space, rng)
         for t in range(drawn.ticks):
             pose, rows, _ = source.facts(state)
-            assert torch.equal(torch.from_numpy(rows).float(), drawn.entities[n, t])
+            assert torch.equal(torch.tensor(rows).float(), drawn.entities[n, t])
             state = source.step(state, player.act(pose, rows))
             chances = torch.from_numpy(dice(state.seed, state.tick, len(living.slots))).float()
             assert torch.equal(chances, drawn.dice[n, t])
