@@ -14,7 +14,8 @@ from yard import yard
 from worldsim.action import Action
 from worldsim.camera import Look, Pose
 from worldsim.data.entity_steps import EntitySteps, Wanderer, beside, draw_entity_steps, liveliness
-from worldsim.entities import AIM, DICE, FIELDS, HEADING, ON, PHASE, QUANTA, X, Y, dice, quantised, values_of
+from worldsim.data.transitions import draw_transitions
+from worldsim.entities import AIM, DICE, FIELDS, HEADING, ON, PHASE, QUANTA, X, Y, at_rest, dice, quantised, values_of
 from worldsim.model.odometry import Odometry
 from worldsim.model.transitions import EntityTransitions
 from worldsim.scene import Scene, load_scene
@@ -226,3 +227,14 @@ def test_stretches_of_a_living_building_are_what_its_engine_does():
             chances = torch.from_numpy(dice(state.seed, state.tick, len(living.slots))).float()
             assert torch.equal(chances, drawn.dice[n, t])
             assert source.facts(state)[2].levels == pytest.approx(drawn.levels[n, t].tolist())
+
+
+def test_steps_of_the_player_know_the_entities_in_the_way(scene, steps):
+    moves = steps.moves()
+    drawn = moves.draw(np.random.default_rng(0), 7)
+    assert drawn.entities.shape == (7, 3, len(FIELDS)) and len(moves.yaw) == 30 * steps.ticks
+    ends = (moves.position + moves.displacement).view(30, steps.ticks, 2)
+    assert torch.allclose(ends[:, :-1], moves.position.view(30, steps.ticks, 2)[:, 1:], atol=1e-5)
+    anywhere = draw_transitions(scene, 20, seed=0)
+    resting = torch.tensor(values_of(quantised(at_rest(scene.slots)))).float()
+    assert all(torch.equal(rows, resting) for rows in anywhere.entities)
