@@ -30,7 +30,6 @@ _LONGER_EVERY = 700  # steps until rollouts may be longer
 _UNIT = (0.01, 0.01, 0.01, 1.0, 0.05, 0.05, 0.01, 0.1, 1.0, 0.005, 1.0)  # an error of this much costs about 1
 _NOISE = (2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0)  # quanta
 _RARE = 0.3  # liveliness below which ticks weigh the same
-_DAMPED = 0.6  # share of a gradient that reaches the tick before: bounces would make it explode
 _MEASURE_EVERY = 100
 
 
@@ -179,12 +178,16 @@ def _on(tick: Tick, device: torch.device) -> Tick:
 
 def _carried(model: EntityTransitions, change: Change, then: Tensor) -> Tensor:
     """The numbers that the next tick begins with, in whole quanta; gradients pass through rounding and choice (a
-    straight-through estimator, Bengio et al. 2013)."""
+    straight-through estimator, Bengio et al. 2013), none greater than that of an error of its own: over many bounces
+    they would grow without end, and in a trial they did."""
     soft = change.logits.sigmoid()
     gate = (change.logits > 0).float() + soft - soft.detach()
     values = change.own + gate * (change.to - change.own)
     whole = model.rounded(values.detach()) * model.quanta
-    values = whole + _DAMPED * (values - values.detach())
+    values = whole + values - values.detach()
+    most = 1 / (torch.tensor(_UNIT, device=values.device) * values.shape[0] * values.shape[1])
+    if values.requires_grad:
+        values.register_hook(lambda gradient: gradient.nan_to_num(0.0).clamp(-most, most))
     return torch.cat([values[..., :ON], then[..., ON : ON + 1], values[..., ON + 1 :]], dim=-1)
 
 
