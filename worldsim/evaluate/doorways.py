@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from worldsim.camera import Look, Pose
-from worldsim.entities import HEADING, ON, PHASE, RATE, X, Y
+from worldsim.entities import HEADING, PHASE, X, Y
 from worldsim.evaluate.living import SideLook, Walk, changed
 from worldsim.evaluate.scripts import Case, Found, Script, Setting, pose_of
 from worldsim.evaluate.walking import in_front_of
@@ -49,7 +49,7 @@ class Doorways(Script):
         truth, space, seed = setting.truth, setting.scene.action_space, setting.seed(40_000 + case)
         rng = setting.rng(40_000 + case)
         state, _ = setting.level(40_000 + case)
-        shut = {PHASE: 0.0, ON: 0.0, RATE: 0.0}
+        shut = dict(enumerate(setting.all_slots[slot].rest))  # where the leaf stands, besides how far it is open
         values = changed(truth.values(state), slot, shut)
         turned = 180.0 * side
         heading = values[slot, HEADING] + turned

@@ -1,110 +1,18 @@
-"""Triangles of a building of rooms. Turns a `RoomsConfig` into one vertex array; knows nothing of OpenGL.
-
-A vertex is position (3), normal (3), surface coordinates in metres (2), colour (3), accent colour (3), material,
-and room: 16 float32.
-"""
+"""Triangles of a building of rooms. Turns a `RoomsConfig` into one vertex array; knows nothing of OpenGL."""
 
 from __future__ import annotations
 
-import math
-from enum import IntEnum
-
 import numpy as np
 
-from worldsim.source.rooms.layout import Doorway, Picture, Rect, Room, RoomsConfig, Solid, Window
-
-FLOATS_PER_VERTEX = 16
-
-
-class Material(IntEnum):
-    """What the fragment shader draws. Pictures are PICTURE + index of the picture."""
-
-    PLAIN = 0
-    WALL = 1
-    PLANKS = 2
-    TILES = 3
-    CARPET = 4
-    CEILING = 5
-    LAMP = 6
-    SKY = 7
-    GLOSSY = 8
-    PICTURE = 16
-
+from worldsim.source.rooms.layout import Doorway, Picture, Rect, Room, RoomsConfig, Show, Solid, Window
+from worldsim.source.rooms.mesh import Material, Mesh
 
 _FLOORS = {"planks": Material.PLANKS, "tiles": Material.TILES, "carpet": Material.CARPET}
-
-Vector = np.ndarray | tuple[float, float, float]
-
-
-class _Mesh:
-    """Collects vertices."""
-
-    def __init__(self) -> None:
-        self.vertices: list[np.ndarray] = []
-
-    def add(self, positions, normals, uv, colour, accent, material: int, room: int) -> None:
-        """One or more triangles: positions and normals (n, 3), uv (n, 2)."""
-        n = len(positions)
-        block = np.empty((n, FLOATS_PER_VERTEX), dtype=np.float32)
-        block[:, 0:3], block[:, 3:6], block[:, 6:8] = positions, normals, uv
-        block[:, 8:11], block[:, 11:14], block[:, 14], block[:, 15] = colour, accent, material, room
-        self.vertices.append(block)
-
-    def quad(self, origin: Vector, u: Vector, v: Vector, colour, material: int, room: int, accent=None, uv=None):
-        """A rectangle from `origin` along `u` and `v`; its normal is u x v."""
-        o, du, dv = (np.asarray(a, dtype=float) for a in (origin, u, v))
-        normal = np.cross(du, dv)
-        normal /= np.linalg.norm(normal)
-        if uv is None:
-            uv = (0.0, 0.0, float(np.linalg.norm(du)), float(np.linalg.norm(dv)))
-        corners = [(0, 0), (1, 0), (1, 1), (0, 0), (1, 1), (0, 1)]
-        positions = [o + a * du + b * dv for a, b in corners]
-        coordinates = [(uv[0] + a * (uv[2] - uv[0]), uv[1] + b * (uv[3] - uv[1])) for a, b in corners]
-        self.add(positions, [normal] * 6, coordinates, colour, colour if accent is None else accent, material, room)
-
-    def box(self, low: Vector, high: Vector, colour, room: int, material: int = Material.PLAIN, bottom=False) -> None:
-        """An axis-aligned box, seen from outside."""
-        (x0, y0, z0), (x1, y1, z1) = low, high
-        dx, dy, dz = (x1 - x0, 0, 0), (0, y1 - y0, 0), (0, 0, z1 - z0)
-        self.quad((x0, y0, z0), dx, dz, colour, material, room)
-        self.quad((x1, y1, z0), (x0 - x1, 0, 0), dz, colour, material, room)
-        self.quad((x0, y1, z0), (0, y0 - y1, 0), dz, colour, material, room)
-        self.quad((x1, y0, z0), dy, dz, colour, material, room)
-        self.quad((x0, y0, z1), dx, dy, colour, material, room)
-        if bottom:
-            self.quad((x0, y1, z0), dx, (0, y0 - y1, 0), colour, material, room)
-
-    def lathe(self, at: tuple[float, float], profile: list[tuple[float, float]], colour, room: int, material: int):
-        """A body of revolution around the vertical through `at`; profile: (radius, z) from bottom to top."""
-        segments = 32
-        angles = np.linspace(0, 2 * math.pi, segments + 1)
-        centre = np.array([at[0], at[1]])
-        for (r0, z0), (r1, z1) in zip(profile, profile[1:], strict=False):
-            slope = np.array([z1 - z0, r0 - r1])
-            slope /= max(np.linalg.norm(slope), 1e-9)
-            for a, b in zip(angles, angles[1:], strict=False):
-                da, db = np.array([math.cos(a), math.sin(a)]), np.array([math.cos(b), math.sin(b)])
-                p = [
-                    (*(centre + da * r0), z0), (*(centre + db * r0), z0), (*(centre + db * r1), z1),
-                    (*(centre + da * r0), z0), (*(centre + db * r1), z1), (*(centre + da * r1), z1),
-                ]  # fmt: skip
-                na, nb = (*(da * slope[0]), slope[1]), (*(db * slope[0]), slope[1])
-                self.add(p, [na, nb, nb, na, nb, na], [(0, 0)] * 6, colour, colour, material, room)
-
-    def ball(self, centre: tuple[float, float, float], radius: float, colour, room: int) -> None:
-        steps = np.linspace(-math.pi / 2, math.pi / 2, 17)
-        segments = 32
-        for t0, t1 in zip(steps, steps[1:], strict=False):
-            for k in range(segments):
-                a, b = 2 * math.pi * k / segments, 2 * math.pi * (k + 1) / segments
-                n = [_sphere(a, t0), _sphere(b, t0), _sphere(b, t1), _sphere(a, t0), _sphere(b, t1), _sphere(a, t1)]
-                p = [np.asarray(centre) + radius * v for v in n]
-                self.add(p, n, [(0, 0)] * 6, colour, colour, Material.GLOSSY, room)
 
 
 def build(source: RoomsConfig) -> np.ndarray:
     """All triangles of the building. Returns float32 (vertices, 16)."""
-    mesh = _Mesh()
+    mesh = Mesh()
     for index, room in enumerate(source.rooms):
         _room(mesh, source, index, room)
     for doorway in source.doorways:
@@ -115,6 +23,8 @@ def build(source: RoomsConfig) -> np.ndarray:
         _picture(mesh, source, index, picture)
     for window in source.windows:
         _window(mesh, source, window)
+    for show in source.shows:
+        _show(mesh, source, show)
     return np.concatenate(mesh.vertices)
 
 
@@ -156,14 +66,14 @@ def wall_frame(room: Room, side: str) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return np.array(origin, float), np.array(along, float), np.array(normal, float), length
 
 
-def _facing(mesh: _Mesh, origin, along, up, normal, **rest) -> None:
+def _facing(mesh: Mesh, origin, along, up, normal, **rest) -> None:
     """A quad whose normal points along `normal`, whichever way round that is."""
     if np.dot(np.cross(along, up), normal) < 0:
         origin, along = np.asarray(origin) + along, -np.asarray(along)
     mesh.quad(origin, along, up, **rest)
 
 
-def _room(mesh: _Mesh, source: RoomsConfig, index: int, room: Room) -> None:
+def _room(mesh: Mesh, source: RoomsConfig, index: int, room: Room) -> None:
     x0, y0, x1, y1 = room.rect
     dx, dy = (x1 - x0, 0, 0), (0, y1 - y0, 0)
     uv = (x0, y0, x1, y1)
@@ -186,7 +96,7 @@ def _room(mesh: _Mesh, source: RoomsConfig, index: int, room: Room) -> None:
                         material=Material.WALL, room=index)  # fmt: skip
 
 
-def _doorway(mesh: _Mesh, source: RoomsConfig, door: Doorway) -> None:
+def _doorway(mesh: Mesh, source: RoomsConfig, door: Doorway) -> None:
     a0, b0, a1, b1 = door.rect
     room = room_at(source, ((a0 + a1) / 2, (b0 + b1) / 2))
     through_y = b1 - b0 < a1 - a0
@@ -214,7 +124,7 @@ def _doorway(mesh: _Mesh, source: RoomsConfig, door: Doorway) -> None:
             mesh.box((low, b0, door.height), (high, b1, door.height + trim), door.colour, room, bottom=True)
 
 
-def _solid(mesh: _Mesh, solid: Solid, room: int) -> None:
+def _solid(mesh: Mesh, solid: Solid, room: int) -> None:
     x, y = solid.at
     if solid.kind == "box":
         w, d = solid.size[0] / 2, solid.size[1] / 2
@@ -224,13 +134,15 @@ def _solid(mesh: _Mesh, solid: Solid, room: int) -> None:
         profile = [(r * 1.35, 0), (r * 1.35, 0.14), (r * 1.05, 0.2), (r * 0.95, top - 0.22), (r * 1.3, top - 0.1),
                    (r * 1.3, top)]  # fmt: skip
         mesh.lathe(solid.at, profile, solid.colour, room, Material.PLAIN)
+    elif solid.kind == "fountain":
+        _fountain(mesh, solid, room)
     else:
         w = solid.radius * 0.75
         mesh.box((x - w, y - w, 0), (x + w, y + w, solid.height), (0.88, 0.87, 0.85), room)
         mesh.ball((x, y, solid.height + solid.radius * 0.97), solid.radius, solid.colour, room)
 
 
-def _picture(mesh: _Mesh, source: RoomsConfig, index: int, picture: Picture) -> None:
+def _picture(mesh: Mesh, source: RoomsConfig, index: int, picture: Picture) -> None:
     room = source.room(picture.room)
     number = source.rooms.index(room)
     origin, along, normal, _ = wall_frame(room, picture.side)
@@ -252,7 +164,7 @@ def window_corners(source: RoomsConfig, window: Window) -> tuple[np.ndarray, np.
     return origin + along * window.along + np.array([0, 0, window.up]), along, normal
 
 
-def _window(mesh: _Mesh, source: RoomsConfig, window: Window) -> None:
+def _window(mesh: Mesh, source: RoomsConfig, window: Window) -> None:
     number = source.rooms.index(source.room(window.room))
     centre, along, normal = window_corners(source, window)
     w, h = window.size
@@ -280,10 +192,52 @@ def _window(mesh: _Mesh, source: RoomsConfig, window: Window) -> None:
         )
 
 
-def _bar(mesh: _Mesh, centre: np.ndarray, half: np.ndarray, depth: np.ndarray, colour, room: int) -> None:
+def _bar(mesh: Mesh, centre: np.ndarray, half: np.ndarray, depth: np.ndarray, colour, room: int) -> None:
     ends = np.stack([centre - half, centre + half + depth])
     mesh.box(tuple(ends.min(axis=0)), tuple(ends.max(axis=0)), colour, room, bottom=True)
 
 
-def _sphere(angle: float, tilt: float) -> np.ndarray:
-    return np.array([math.cos(angle) * math.cos(tilt), math.sin(angle) * math.cos(tilt), math.sin(tilt)])
+def _fountain(mesh: Mesh, solid: Solid, room: int) -> None:
+    """A basin, its water, a column in the middle, and a bell of water that falls from it."""
+    r, top = solid.radius, solid.height
+    rim = [(r * 1.04, 0), (r * 1.04, top - 0.06), (r * 1.1, top), (r * 0.92, top), (r * 0.9, top - 0.1)]
+    mesh.lathe(solid.at, rim, solid.colour, room, Material.PLAIN)
+    mesh.lathe(solid.at, [(r * 0.92, top - 0.08), (0.0, top - 0.08)], (0.3, 0.55, 0.68), room, Material.WATER)
+    column = [(0.1, top - 0.1), (0.07, top + 0.35), (0.2, top + 0.42), (0.02, top + 0.45)]
+    mesh.lathe(solid.at, column, solid.colour, room, Material.PLAIN)
+    bell = [
+        (0.45 * r, top - 0.08),
+        (0.42 * r, top + 0.3),
+        (0.3 * r, top + 0.55),
+        (0.08 * r, top + 0.68),
+        (0.0, top + 0.7),
+    ]
+    mesh.lathe(solid.at, bell, (0.72, 0.86, 0.95), room, Material.JET)
+
+
+def show_corners(source: RoomsConfig, show: Show) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Centre, unit vector along the wall, and inward normal of a show."""
+    origin, along, normal, _ = wall_frame(source.room(show.room), show.side)
+    return origin + along * show.along + np.array([0, 0, show.up]), along, normal
+
+
+def _show(mesh: Mesh, source: RoomsConfig, show: Show) -> None:
+    """A screen in its frame, or a fire before the dark back of its hearth."""
+    number = source.rooms.index(source.room(show.room))
+    centre, along, normal = show_corners(source, show)
+    w, h = show.size
+    right = along if np.dot(np.cross(along, (0, 0, 1)), normal) > 0 else -along
+    border, depth = (0.22, 0.3) if show.kind == "fire" else (0.07, 0.06)
+    up = np.array([0, 0, 1.0])
+    bars = [(right * (w / 2 + border / 2) * s, right * border / 2 + up * (h / 2 + border)) for s in (-1, 1)]
+    bars += [(up * (h / 2 + border / 2), right * (w / 2 + border) + up * border / 2)]
+    if show.kind == "screen":
+        bars += [(-up * (h / 2 + border / 2), right * (w / 2 + border) + up * border / 2)]
+    for offset, half in bars:
+        _bar(mesh, centre + offset, np.abs(half), normal * depth, show.frame, number)
+    corner = centre - right * w / 2 - up * h / 2
+    material = Material.FIRE if show.kind == "fire" else Material.SCREEN
+    mesh.quad(corner + normal * 0.02, right * w, up * h, (1, 1, 1), material, number, uv=(0, 0, 1, 1))
+    if show.kind == "fire":
+        shelf = right * (w / 2 + border + 0.1) + up * 0.05
+        _bar(mesh, centre + up * (h / 2 + border + 0.05), np.abs(shelf), normal * (depth + 0.08), show.frame, number)

@@ -89,9 +89,10 @@ class Doorway:
 
 @dataclass(frozen=True)
 class Solid:
-    """A pillar (radius, height), sphere (radius, on a plinth of `height`) or box (size x, y; height; turned by yaw)."""
+    """A pillar (radius, height), sphere (radius, on a plinth of `height`), box (size x, y; height), or a fountain
+    (radius and height of its basin, in which water moves)."""
 
-    kind: Literal["pillar", "sphere", "box"]
+    kind: Literal["pillar", "sphere", "box", "fountain"]
     at: tuple[float, float]
     colour: Colour
     height: float = 0.9
@@ -111,12 +112,13 @@ Side = Literal["west", "east", "south", "north"]
 
 @dataclass(frozen=True)
 class Picture:
-    """A framed picture on a wall: centre `along` the wall in metres from the room's corner, `up` from the floor."""
+    """A framed picture on a wall: centre `along` the wall in metres from the room's corner, `up` from the floor. One of
+    style `anew` is another one in every episode."""
 
     room: str
     side: Side
     along: float
-    style: Literal["sunset", "mountains", "grid", "circles", "waves", "night", "portrait", "bands"]
+    style: Literal["sunset", "mountains", "grid", "circles", "waves", "night", "portrait", "bands", "anew"]
     size: tuple[float, float] = (1.4, 1.0)
     up: float = 1.6
     seed: int = 0
@@ -126,6 +128,24 @@ class Picture:
         _require_hung(self.along, self.up, self.size)
         _require_colours(self.frame)
         require(self.seed >= 0, f"seed must be 0 or more, got {self.seed}")
+
+
+@dataclass(frozen=True)
+class Show:
+    """Something on a wall that moves by itself: a fire in its hearth, or a screen that plays. Centre `along` the wall
+    from the room's corner, `up` from the floor."""
+
+    kind: Literal["fire", "screen"]
+    room: str
+    side: Side
+    along: float
+    size: tuple[float, float] = (1.2, 0.9)
+    up: float = 0.55
+    frame: Colour = (0.5, 0.47, 0.44)
+
+    def __post_init__(self) -> None:
+        _require_hung(self.along, self.up, self.size)
+        _require_colours(self.frame)
 
 
 @dataclass(frozen=True)
@@ -167,6 +187,7 @@ class RoomsConfig(SourceConfig):
     solids: tuple[Solid, ...] = ()
     pictures: tuple[Picture, ...] = ()
     windows: tuple[Window, ...] = ()
+    shows: tuple[Show, ...] = ()
     entities: tuple[EntityConfig, ...] = ()
     sun: Sun = Sun()
     fog: Colour = (0.74, 0.73, 0.74)
@@ -188,6 +209,9 @@ class RoomsConfig(SourceConfig):
         require(widest <= WIDEST_M, f"rooms must lie within {WIDEST_M:g} m of each other, got {widest:g} m")
         wanted = [(f"pictures[{i}]", p.room) for i, p in enumerate(self.pictures)]
         wanted += [(f"windows[{i}]", w.room) for i, w in enumerate(self.windows)]
+        wanted += [(f"shows[{i}]", s.room) for i, s in enumerate(self.shows)]
+        fires = sum(s.kind == "fire" for s in self.shows)
+        require(fires <= 4 and len(self.shows) <= 16, "shows must list at most 16, of them at most 4 fires")
         for place, room in wanted:
             require(room in names, f"{place}.room is {shown(room)}, {nearest(room, names)}")
         self._check_entities()

@@ -18,6 +18,40 @@ def paint(style: str, seed: int) -> np.ndarray:
     return np.asarray(np.clip(canvas + weave[..., None], 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
+def anew(number: int) -> np.ndarray:
+    """One of very many paintings, by number: large plain shapes in a palette of its own. uint8 (96, 128, 3)."""
+    rng = np.random.Generator(np.random.Philox(key=[number & (2**64 - 1), 77]))
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    x, y = x / WIDTH, y / HEIGHT
+    hue = rng.random()
+    palette = [
+        _hue((hue + step + rng.normal(0, 0.04)) % 1, *light)
+        for step, light in zip(
+            (0.0, 0.08, 0.5, 0.33, 0.62), ((0.35, 0.95), (0.75, 0.55), (0.8, 0.9), (0.5, 0.3), (0.9, 0.85)), strict=True
+        )
+    ]
+    order = rng.permutation(5)
+    colours = [palette[i] for i in order]
+    canvas = _blend(_fill(x, colours[0]), _fill(x, colours[1]), y + 0.5 * (x - 0.5) * rng.normal())
+    for colour in colours[2:]:
+        at, size = rng.uniform(0.15, 0.85, 2), rng.uniform(0.12, 0.34)
+        kind, turn = rng.integers(4), rng.uniform(0, np.pi)
+        u = (x - at[0]) * WIDTH / HEIGHT * np.cos(turn) + (y - at[1]) * np.sin(turn)
+        v = -(x - at[0]) * WIDTH / HEIGHT * np.sin(turn) + (y - at[1]) * np.cos(turn)
+        distance = (
+            np.hypot(u, v) - size, np.maximum(np.abs(u), np.abs(v)) - 0.8 * size, np.abs(v) - 0.35 * size,
+            np.maximum(np.abs(u) * 1.7 + v, -v) - 0.7 * size,
+        )[kind]  # fmt: skip
+        canvas = _blend(canvas, _fill(x, colour), _step(distance, 0.02))
+    return np.asarray(np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _hue(hue: float, value: float, saturation: float) -> np.ndarray:
+    """An sRGB colour from hue, value and saturation in [0, 1]."""
+    around = np.abs((hue * 6 + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1
+    return value * (1 - saturation + saturation * np.clip(around, 0, 1))
+
+
 def _blend(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
     t = np.clip(t, 0, 1)[..., None]
     return a * (1 - t) + b * t

@@ -15,13 +15,18 @@ import moderngl
 import numpy as np
 
 from worldsim.camera import Pose, rotation
+from worldsim.entities import ON, X, Y
 from worldsim.errors import DisplayError
 from worldsim.scene import Scene
-from worldsim.source.rooms import geometry, paintings
-from worldsim.source.rooms.layout import camera_of, rooms_of
+from worldsim.source.rooms import figures, geometry, paintings
+from worldsim.source.rooms.entities.lamp import Lamp
+from worldsim.source.rooms.figures import figure
+from worldsim.source.rooms.layout import EVENTS, camera_of, rooms_of
 from worldsim.source.rooms.view import RoomsView
 
 _SHADERS = Path(__file__).parent / "shaders"
+_MOST_SHADOWS = 16
+_MIST = (0.8, 0.82, 0.84)
 _SAMPLES = 4  # multisampling: edges are smooth, patterns smooth themselves in the shader
 
 
@@ -42,16 +47,24 @@ class RoomsRenderer:
         source = rooms_of(scene)
         vertex, fragment = ((_SHADERS / f"rooms.{kind}").read_text() for kind in ("vert", "frag"))
         self._program = keep(self._gl.program(vertex_shader=vertex, fragment_shader=fragment))
-        mesh = keep(self._gl.buffer(geometry.build(source).tobytes()))
-        names = ("in_position", "in_normal", "in_surface", "in_colour", "in_accent", "in_kind")
-        self._mesh = keep(self._gl.vertex_array(self._program, [(mesh, "3f 3f 2f 3f 3f 2f", *names)]))
+        self._mesh = keep(self._vertices(geometry.build(source)))
         self._size = size = scene.frame.width, scene.frame.height
         colour = keep(self._gl.renderbuffer(size, 3, samples=_SAMPLES))
         depth = keep(self._gl.depth_renderbuffer(size, samples=_SAMPLES))
         self._target = keep(self._gl.framebuffer([colour], depth))
         self._resolved = keep(self._gl.framebuffer([keep(self._gl.renderbuffer(size, 3))]))
         self._pictures = keep(self._upload_pictures())
+        self._hung: int | None = None  # the episode whose pictures hang
+        self._figures = [figure(entity) for entity in source.entities]
+        self._parts = [
+            [(part, keep(self._vertices(part.vertices))) for part in made.parts] for made in self._figures
+        ]  # fmt: skip
         self._set_light()
+
+    def _vertices(self, vertices: np.ndarray) -> moderngl.VertexArray:
+        buffer = self._keep(self._gl.buffer(vertices.tobytes()))
+        names = ("in_position", "in_normal", "in_surface", "in_colour", "in_accent", "in_kind")
+        return self._gl.vertex_array(self._program, [(buffer, "3f 3f 2f 3f 3f 2f", *names)])
 
     def _keep(self, resource: Any) -> Any:
         """An OpenGL object, noted as one to free."""
@@ -61,23 +74,81 @@ class RoomsRenderer:
     def render(self, view: RoomsView) -> np.ndarray:
         """The picture of a view. Returns uint8 (H, W, 3), rows from the top."""
         with self._gl:  # another world of the process may have drawn last
-            raw = self._drawn(view.pose)
+            raw = self._drawn(view)
         width, height = self._size
         return raw.reshape(height, width, 3)[::-1].copy()  # OpenGL's rows start at the bottom
 
-    def _drawn(self, pose: Pose) -> np.ndarray:
-        program, camera = self._program, camera_of(self.scene)
+    def _drawn(self, view: RoomsView) -> np.ndarray:
+        program, camera, pose = self._program, camera_of(self.scene), view.pose
         self._target.use()
         self._gl.enable_only(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
-        self._target.clear(*rooms_of(self.scene).fog, depth=1.0)
+        self._set_view(view)
         eye = np.array([pose.x, pose.y, camera.eye_height_m])
         matrix = _projection(camera.fov_deg, self.scene.frame.aspect) @ _view(pose, eye)
         program["view_projection"].write(matrix.T.astype("f4").tobytes())
         program["eye"].value = tuple(eye)
         self._pictures.use(0)
+        self._stand(np.eye(4), -1)
         self._mesh.render()
+        if view.entities is not None:
+            self._draw_entities(view)
         self._gl.copy_framebuffer(self._resolved, self._target)
         return np.frombuffer(self._resolved.read(components=3, alignment=1), dtype=np.uint8)
+
+    def _draw_entities(self, view: RoomsView) -> None:
+        assert view.entities is not None
+        source = rooms_of(self.scene)
+        for i, (parts, row) in enumerate(zip(self._parts, view.entities, strict=True)):
+            room, gait = geometry.room_at(source, (float(row[X]), float(row[Y]))), view.gaits[i] if view.gaits else 0.0
+            for part, vertices in parts:
+                stands = part.stands(row, gait)
+                if stands is not None:
+                    self._stand(stands, room)
+                    vertices.render()
+
+    def _stand(self, matrix: np.ndarray, room: int) -> None:
+        """Where the next triangles stand, and in which room; -1: in that of each vertex."""
+        self._program["stands"].write(matrix.T.astype("f4").tobytes())  # type: ignore[union-attr]
+        self._program["stands_in"].value = room  # type: ignore[union-attr]
+
+    def _set_view(self, view: RoomsView) -> None:
+        """What changes from picture to picture: events, lamps, clocks, shadows, what hangs on the walls."""
+        source, program = rooms_of(self.scene), self._program
+        levels = {name: float(view.levels.get(name, 0.0)) for name in EVENTS}
+        for name in ("night", "lights_out", "party"):
+            program[name].value = levels[name]  # type: ignore[union-attr]
+        seconds = view.seconds % 3600.0
+        program["seconds"].value = seconds  # type: ignore[union-attr]
+        flicker = 1 + 0.16 * math.sin(9 * seconds) + 0.1 * math.sin(23 * seconds + 1)
+        program["flicker"].value = flicker  # type: ignore[union-attr]
+        lit = [1.0] * len(source.rooms)
+        moving: list[tuple[float, float, float, float]] = []
+        if view.entities is not None:
+            moving = figures.shadows(self._figures, view.entities)[:_MOST_SHADOWS]
+            for entity, row in zip(source.entities, view.entities, strict=True):
+                if isinstance(entity, Lamp):
+                    lit[source.rooms.index(source.room(entity.room))] = float(row[ON] > 0.5)
+        self._set("room_lit", [(value,) for value in lit], 8)
+        self._set("mover", moving, _MOST_SHADOWS)
+        program["movers"].value = len(moving)  # type: ignore[union-attr]
+        fog = np.array(source.fog) * (1 - levels["fog"]) + np.array(_MIST) * levels["fog"]
+        fog = fog * (1 - 0.85 * levels["night"]) * (1 - 0.8 * levels["lights_out"])
+        program["fog_colour"].value = tuple(fog)  # type: ignore[union-attr]
+        program["fog_per_m"].value = source.fog_per_m + 0.15 * levels["fog"]  # type: ignore[union-attr]
+        self._target.clear(*fog, depth=1.0)
+        self._hang(view.episode)
+
+    def _hang(self, episode: int) -> None:
+        """Put this episode's pictures on the walls where they are hung anew."""
+        if episode == self._hung:
+            return
+        self._hung = episode
+        for i, picture in enumerate(rooms_of(self.scene).pictures):
+            if picture.style == "anew":
+                image = paintings.anew(episode * 64 + i)[::-1]
+                self._pictures.write(image.tobytes(), viewport=(0, 0, i, paintings.WIDTH, paintings.HEIGHT, 1))
+        if any(picture.style == "anew" for picture in rooms_of(self.scene).pictures):
+            self._pictures.build_mipmaps()
 
     @property
     def context(self) -> moderngl.Context:
@@ -96,7 +167,10 @@ class RoomsRenderer:
                 self._owned.pop().release()
 
     def _upload_pictures(self) -> moderngl.TextureArray:
-        images = [paintings.paint(p.style, p.seed) for p in rooms_of(self.scene).pictures]
+        images = [
+            paintings.anew(i) if p.style == "anew" else paintings.paint(p.style, p.seed)
+            for i, p in enumerate(rooms_of(self.scene).pictures)
+        ]
         images = images or [np.zeros((paintings.HEIGHT, paintings.WIDTH, 3), np.uint8)]
         data = np.stack([image[::-1] for image in images])  # rows from the bottom, as OpenGL counts
         texture = self._gl.texture_array((paintings.WIDTH, paintings.HEIGHT, len(images)), 3, data.tobytes())
@@ -126,8 +200,10 @@ class RoomsRenderer:
         direction = np.array(source.sun.direction) / np.linalg.norm(source.sun.direction)
         self._program["sun_direction"].value = tuple(direction)  # type: ignore[union-attr]
         self._program["sun_colour"].value = source.sun.colour  # type: ignore[union-attr]
-        self._program["fog_colour"].value = source.fog  # type: ignore[union-attr]
-        self._program["fog_per_m"].value = source.fog_per_m  # type: ignore[union-attr]
+        fires = [show for show in source.shows if show.kind == "fire"]
+        places = [geometry.show_corners(source, fire) for fire in fires]
+        self._set("fire", [tuple(centre + 0.25 * normal) for centre, _, normal in places], 4)
+        self._program["fires"].value = len(fires)  # type: ignore[union-attr]
 
     def _set(self, name: str, rows: Sequence[tuple[float, ...]], size: int) -> None:
         """Fill a uniform array of `size` with `rows`, the rest with zeros."""

@@ -1,5 +1,6 @@
 #version 330
-// Lights a building: one soft lamp a room, sun through windows with shadows of solids, darkened corners, fog.
+// Lights a building: one soft lamp a room, sun through windows with shadows of solids, darkened corners, fog; fires,
+// water and screens that move; and events: night, fog, lights out, party.
 const int MAX_ROOMS = 8;
 const int MAX_SOLIDS = 24;
 const int MAX_WINDOWS = 4;
@@ -26,6 +27,18 @@ uniform vec3 sun_colour;
 uniform vec3 fog_colour;
 uniform float fog_per_m;
 uniform sampler2DArray pictures;
+const int MAX_MOVERS = 16;
+const int MAX_FIRES = 4;
+uniform int movers;
+uniform vec4 mover[MAX_MOVERS];         // x, y, radius, strength of what moves and darkens the floor
+uniform int fires;
+uniform vec3 fire[MAX_FIRES];
+uniform float flicker;
+uniform float room_lit[MAX_ROOMS];
+uniform float seconds;                  // by which fires, water and screens move
+uniform float night;                    // events, from 0 to 1
+uniform float lights_out;
+uniform float party;
 out vec4 result;
 
 vec3 linear(vec3 srgb) { return pow(srgb, vec3(2.2)); }
@@ -37,6 +50,54 @@ float seam(float x, float width) {
     float d = abs(fract(x - 0.5) - 0.5);
     float w = fwidth(x);
     return (1.0 - smoothstep(width, width + w, d)) * clamp(width / max(w, 1e-4), 0.0, 1.0);
+}
+
+float noise(vec2 p) {
+    vec2 i = floor(p), f = fract(p);
+    f = f * f * (3.0 - 2.0 * f);
+    return mix(mix(hash(i), hash(i + vec2(1, 0)), f.x), mix(hash(i + vec2(0, 1)), hash(i + vec2(1, 1)), f.x), f.y);
+}
+
+vec3 flames(vec2 s) {
+    float t = seconds;
+    float n = 0.65 * noise(vec2(s.x * 5.0, s.y * 3.0 - t * 2.4)) + 0.35 * noise(vec2(s.x * 11.0 + 7.0, s.y * 6.0 - t * 4.1));
+    float sway = 0.08 * sin(t * 1.7 + s.y * 4.0);
+    float body = 1.0 - abs(s.x - 0.5 + sway * s.y) * (2.0 + 1.4 * s.y);
+    float heat = clamp(body * 1.25 - s.y * 1.15 + (n - 0.5) * 1.2, 0.0, 1.0);
+    vec3 back = mix(vec3(0.05, 0.035, 0.03), vec3(0.16, 0.06, 0.03), 1.0 - s.y);
+    vec3 c = mix(vec3(0.75, 0.1, 0.01), vec3(1.6, 0.55, 0.05), smoothstep(0.05, 0.45, heat));
+    c = mix(c, vec3(2.2, 1.5, 0.6), smoothstep(0.5, 0.95, heat));
+    c = mix(back, c, smoothstep(0.02, 0.18, heat));
+    float log_ = smoothstep(0.1, 0.07, s.y) * step(0.14, s.x) * step(s.x, 0.86);
+    return mix(c, vec3(0.09, 0.05, 0.03) + vec3(0.5, 0.1, 0.0) * n, log_);
+}
+
+vec3 screen(vec2 s) {
+    float t = seconds;
+    vec3 c = mix(vec3(0.04, 0.08, 0.3), vec3(0.1, 0.5, 0.5), 0.5 + 0.5 * sin(6.2832 * s.x * 1.5 - t * 1.3));
+    c = mix(c, vec3(0.55, 0.12, 0.4), smoothstep(0.45, 0.55, 0.5 + 0.5 * sin(6.2832 * (s.y * 1.0 + t * 0.21))) * 0.8);
+    vec2 at = vec2(0.14, 0.18) + vec2(0.72, 0.64) * abs(fract(vec2(t * 0.19, t * 0.27)) * 2.0 - 1.0);
+    float d = length((s - at) * vec2(1.5, 1.0));
+    c = mix(c, vec3(1.3, 1.15, 0.35), smoothstep(0.15, 0.12, d));
+    return c;
+}
+
+vec3 party_light() {
+    vec3 p = position;
+    vec3 wave = 0.5 + 0.5 * cos(6.2832 * (vec3(0.0, 0.33, 0.67) + 0.21 * p.x + 0.29 * p.y + 0.17 * p.z));
+    float spots = smoothstep(0.1, 0.5, sin(p.x * 2.1 + p.z * 1.3) * sin(p.y * 2.3 - p.z * 1.7));
+    return wave * wave * (0.35 + 1.5 * spots) + vec3(0.12, 0.03, 0.16);
+}
+
+vec3 fire_light() {
+    vec3 total = vec3(0.0);
+    for (int i = 0; i < fires; i++) {
+        vec3 to = fire[i] - position;
+        float d2 = dot(to, to);
+        float facing = max((dot(normal, to * inversesqrt(d2 + 1e-4)) + 0.3) / 1.3, 0.0);
+        total += vec3(1.0, 0.42, 0.12) * flicker * facing / (0.35 + 1.1 * d2);
+    }
+    return total;
 }
 
 vec3 albedo(out float gloss) {
@@ -79,6 +140,16 @@ vec3 albedo(out float gloss) {
         return linear(c);
     }
     if (material == 8) gloss = 1.0;
+    if (material == 10) {                                   // water in a basin
+        gloss = 1.0;
+        float rings = sin(length(position.xy * 1.0 - floor(position.xy)) * 9.0 - seconds * 3.0);
+        float w = noise(position.xy * 6.0 + vec2(seconds * 0.9, -seconds * 0.7)) + 0.4 * rings;
+        return linear(mix(colour * 0.75, vec3(0.85, 0.95, 1.0), smoothstep(0.75, 1.25, w)));
+    }
+    if (material == 12) {                                   // water that falls
+        float fall = noise(vec2(atan(normal.y, normal.x) * 5.0, position.z * 5.0 + seconds * 4.0));
+        return linear(mix(vec3(0.45, 0.65, 0.78), vec3(0.95, 0.98, 1.0), smoothstep(0.3, 0.75, fall)));
+    }
     return linear(colour);
 }
 
@@ -99,6 +170,11 @@ float contact_shade() {
         for (int i = 0; i < solids; i++) {
             float d = length(position.xy - solid[i].xy) - solid[i].z;
             light *= 1.0 - 0.55 * exp(-max(d, 0.0) / 0.22);
+        }
+    if (normal.z > 0.5 && position.z < 0.02)
+        for (int i = 0; i < movers; i++) {
+            float d = length(position.xy - mover[i].xy) - 0.6 * mover[i].z;
+            light *= 1.0 - mover[i].w * exp(-max(d, 0.0) / (0.5 * mover[i].z));
         }
     return light;
 }
@@ -140,11 +216,21 @@ void main() {
     float gloss;
     vec3 base = albedo(gloss);
     vec3 light;
+    float lamps = room_lit[room] * (1.0 - 0.72 * night) * (1.0 - 0.97 * lights_out) * (1.0 - 0.75 * party);
     if (material == 6) {
-        light = vec3(2.2);
+        light = vec3(2.2) * lamps + vec3(0.04);
+    } else if (material == 13) {
+        light = vec3(1.5);
+    } else if (material == 9) {
+        base = flames(surface);
+        light = vec3(1.0);
+    } else if (material == 11) {
+        base = screen(surface);
+        light = vec3(1.25);
     } else if (material == 7) {
         base = mix(vec3(0.95, 0.93, 0.85), vec3(0.42, 0.66, 0.98), smoothstep(0.0, 0.9, surface.y));
         base = mix(vec3(0.28, 0.4, 0.2), base, smoothstep(0.16, 0.22, surface.y + 0.05 * sin(surface.x * 9.0)));
+        base = mix(base, vec3(0.02, 0.035, 0.1) + vec3(0.5) * step(0.985, hash(floor(surface * 24.0))), night);
         light = vec3(1.25);
     } else {
         vec4 r = room_rect[room];
@@ -155,16 +241,20 @@ void main() {
         float wrap = max((dot(normal, way) + 0.35) / 1.35, 0.0);
         vec3 tint = linear(room_lamp[room]);
         light = tint * (0.3 + 0.16 * normal.z + 1.15 * wrap / (0.6 + 0.11 * d2));
+        light *= mix(vec3(1.0), vec3(1.0, 0.8, 0.58), night) * max(lamps, 0.0) ;
+        light += vec3(0.022, 0.024, 0.03) * (1.0 - lamps) + vec3(0.02, 0.035, 0.08) * night;
+        if (party > 0.0) light += party * 1.1 * party_light() * room_lit[room];
         light *= corner_shade() * contact_shade();
-        light += sun_colour * sun_light();
+        vec3 daylight = mix(sun_colour, vec3(0.16, 0.24, 0.5), night) * (1.0 - 0.8 * lights_out) * (1.0 - 0.8 * party);
+        light += daylight * sun_light() + fire_light();
         vec3 view = normalize(eye - position);
         vec3 halfway = normalize(view + way);
         float fresnel = 0.08 + 0.5 * pow(1.0 - max(dot(normal, view), 0.0), 4.0);
-        light += gloss * tint * pow(max(dot(normal, halfway), 0.0), 40.0) * 2.0 * fresnel;
+        light += gloss * tint * pow(max(dot(normal, halfway), 0.0), 40.0) * 2.0 * fresnel * lamps;
     }
     vec3 c = base * light;
     float seen = exp(-fog_per_m * distance(eye, position));
-    c = mix(linear(fog_colour), c, seen);
+    c = mix(linear(fog_colour * mix(0.3, 1.0, room_lit[room])), c, seen);
     c = c / (1.0 + 0.18 * c);                               // gentle shoulder instead of clipping
     result = vec4(pow(clamp(c, 0.0, 1.0), vec3(1.0 / 2.2)), 1.0);
 }
