@@ -14,7 +14,8 @@ from yard import yard
 from worldsim.action import Action
 from worldsim.camera import Look, Pose
 from worldsim.data.entity_steps import EntitySteps, Wanderer, beside, draw_entity_steps, liveliness
-from worldsim.entities import AIM, DICE, FIELDS, HEADING, ON, QUANTA, X, Y, dice, quantised, values_of
+from worldsim.data.transitions import draw_transitions
+from worldsim.entities import AIM, DICE, FIELDS, HEADING, ON, PHASE, QUANTA, X, Y, at_rest, dice, quantised, values_of
 from worldsim.model.odometry import Odometry
 from worldsim.model.transitions import EntityTransitions
 from worldsim.scene import Scene, load_scene
@@ -71,11 +72,14 @@ def test_a_network_that_sees_no_change_changes_nothing(scene):
 
 def test_rounded_gives_the_whole_quanta_that_entities_are_kept_in(scene):
     model = transitions(scene)
-    values = torch.tensor(np.random.default_rng(0).uniform(-3, 3, (2, 3, len(FIELDS)))).float()
+    values = torch.tensor(np.random.default_rng(0).uniform(0.1, 0.9, (2, 3, len(FIELDS)))).float()
     values[0, 0, HEADING], values[0, 1, AIM], values[1, 0, HEADING] = -0.01, 725.0, 359.99
     whole = model.rounded(values)
     for made, expected in zip(whole, values, strict=True):
         assert tuple(map(tuple, made.int().tolist())) == quantised(expected.double().numpy())
+    values[..., PHASE], values[..., X] = 3.0, -2.0  # more than they can be
+    bounded = model.rounded(values)
+    assert (bounded[..., PHASE] == 1024).all() and (bounded[..., X] == 0).all()
     assert (whole[..., HEADING] < 4096).all() and torch.equal(model.rounded(whole * model.quanta), whole)
 
 
@@ -218,8 +222,19 @@ def test_stretches_of_a_living_building_are_what_its_engine_does():
         state, player = beside(source, rng), Wanderer(space, rng)
         for t in range(drawn.ticks):
             pose, rows, _ = source.facts(state)
-            assert torch.equal(torch.from_numpy(rows).float(), drawn.entities[n, t])
+            assert torch.equal(torch.tensor(rows).float(), drawn.entities[n, t])
             state = source.step(state, player.act(pose, rows))
             chances = torch.from_numpy(dice(state.seed, state.tick, len(living.slots))).float()
             assert torch.equal(chances, drawn.dice[n, t])
             assert source.facts(state)[2].levels == pytest.approx(drawn.levels[n, t].tolist())
+
+
+def test_steps_of_the_player_know_the_entities_in_the_way(scene, steps):
+    moves = steps.moves()
+    drawn = moves.draw(np.random.default_rng(0), 7)
+    assert drawn.entities.shape == (7, 3, len(FIELDS)) and len(moves.yaw) == 30 * steps.ticks
+    ends = (moves.position + moves.displacement).view(30, steps.ticks, 2)
+    assert torch.allclose(ends[:, :-1], moves.position.view(30, steps.ticks, 2)[:, 1:], atol=1e-5)
+    anywhere = draw_transitions(scene, 20, seed=0)
+    resting = torch.tensor(values_of(quantised(at_rest(scene.slots)))).float()
+    assert all(torch.equal(rows, resting) for rows in anywhere.entities)

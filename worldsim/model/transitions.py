@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -103,6 +104,7 @@ class EntityTransitions(nn.Module):
     kind_of: Tensor
     low: Tensor
     span: Tensor
+    bounds: Tensor
     blur: Tensor
     clipped: Tensor
     clipped_by: Tensor
@@ -131,6 +133,7 @@ class EntityTransitions(nn.Module):
             "unit": torch.tensor(_UNIT),
             "low": low,
             "span": high - low,
+            "bounds": _bounds(low.tolist(), high.tolist()),
             "blur": torch.tensor(_BLUR)[:, None],
             "clipped": torch.tensor([which for which, _ in _CLIPPED]),
             "clipped_by": torch.tensor([[by] for _, by in _CLIPPED]),
@@ -152,6 +155,7 @@ class EntityTransitions(nn.Module):
         self.first = PerKind(kinds, seen + _OTHERS, _WIDTH)
         self.second = PerKind(kinds, _WIDTH, _WIDTH)
         self.last = PerKind(kinds, _WIDTH, _OUT, zero=True)
+        nn.init.constant_(self.last.bias[..., : len(FIELDS)], -2.0)  # most numbers stay as they are
         self.way = PerKind(kinds, _WIDTH, _WAYS)
         self.straight = PerKind(kinds, seen, _WAYS * _OUT, zero=True)
 
@@ -182,8 +186,10 @@ class EntityTransitions(nn.Module):
         return self.change(tick).values()[:, self.columns]
 
     def rounded(self, values: Tensor) -> Tensor:
-        """Numbers (..., FIELDS) in whole quanta, as floats."""
+        """Numbers (..., FIELDS) in whole quanta, as floats; none beyond what it can be, so that what went wrong once
+        does not go on for ever."""
         whole = torch.round(values / self.quanta)
+        whole = torch.minimum(torch.maximum(whole, self.bounds[0]), self.bounds[1])
         parts = list(whole.split(1, dim=-1))
         for field in TURNS:
             parts[field] = torch.remainder(parts[field], 4096)
@@ -319,6 +325,14 @@ class EntityTransitions(nn.Module):
             self.kind_seen[self.kind_of[index]],
         ]  # fmt: skip
         return torch.cat([t.expand(*index.shape, t.shape[-1]) for t in told], dim=-1), gap
+
+
+def _bounds(low: list[float], high: list[float]) -> Tensor:
+    """Least and greatest whole quanta of each number, (2, FIELDS), in a place with this floor."""
+    found = np.repeat([[-(2.0**22)], [2.0**22]], len(FIELDS), axis=1)
+    found[:, PHASE], found[0, TIMER], found[:, ON] = (-1024, 1024), 0, (0, 1)
+    found[:, X : Y + 1] = np.trunc(np.array([low, high]) / QUANTA[X : Y + 1])
+    return torch.tensor(found, dtype=torch.float32)
 
 
 def half_turn(degrees: Tensor) -> Tensor:

@@ -255,7 +255,7 @@ class swapped_weights:
 
 
 # Matrices that are no hidden layers: first and last layers learn better under AdamW than under Muon.
-_OUTSIDE = ("token_in", "token_out", "condition", "odometry")
+_OUTSIDE = ("token_in", "token_out", "condition", "odometry", "transitions")
 
 
 def _is_outside(name: str) -> bool:

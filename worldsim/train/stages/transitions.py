@@ -30,7 +30,6 @@ _LONGER_EVERY = 700  # steps until rollouts may be longer
 _UNIT = (0.01, 0.01, 0.01, 1.0, 0.05, 0.05, 0.01, 0.1, 1.0, 0.005, 1.0)  # an error of this much costs about 1
 _NOISE = (2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0)  # quanta
 _RARE = 0.3  # liveliness below which ticks weigh the same
-_DAMPED = 0.6  # share of a gradient that reaches the tick before: bounces would make it explode
 _MEASURE_EVERY = 100
 
 
@@ -84,7 +83,7 @@ class TransitionsStage(Stage):
         with torch.autocast(self._model.rest.device.type, enabled=False):
             for i, (change, now, then) in enumerate(followed(self._model, self._steps, picks, length, rng)):
                 often = self._lively[picks.stretch, picks.tick + i, picks.slot].to(now.device)
-                losses.append(self._error(change, now, then, 1 / often.clamp(min=_RARE)))
+                losses.append(self._error(change, now, then, often.clamp(min=_RARE).rsqrt()))
         if step % _MEASURE_EVERY == 0:
             self._numbers = self.measured()
         return torch.stack(losses).mean(), self._numbers
@@ -95,9 +94,11 @@ class TransitionsStage(Stage):
     def _error(self, change: Change, now: Tensor, then: Tensor, weight: Tensor) -> Tensor:
         """Whether each number changes, and to what, against the truth `then` (R, K, FIELDS) that was `now`. weight
         (R, K): makes up for how often such ticks are picked, so that what seldom happens is not expected too often."""
-        changes = ((then - now).abs() > self._model.quanta / 2).float()
+        by = (then - now).abs() / self._model.quanta
+        changes = (by > 0.5).float()
         gates = F.binary_cross_entropy_with_logits(change.logits, changes, reduction="none")
-        gates = gates.sum(-1) + 2 * gates[..., ON]
+        matters = torch.where(by > 0.5, (by / 8).clamp(0.1, 1), 1.0)  # to miss a tiny change is no harm
+        gates = (gates * matters).sum(-1) + 3 * gates[..., ON]
         off = _off(change.to, then) / self._unit.to(then.device)
         values = torch.log1p(off.abs()) * changes
         return (gates * weight).mean() + (values.sum(-1) - values[..., ON]).mean()
@@ -177,12 +178,16 @@ def _on(tick: Tick, device: torch.device) -> Tick:
 
 def _carried(model: EntityTransitions, change: Change, then: Tensor) -> Tensor:
     """The numbers that the next tick begins with, in whole quanta; gradients pass through rounding and choice (a
-    straight-through estimator, Bengio et al. 2013)."""
+    straight-through estimator, Bengio et al. 2013), none greater than that of an error of its own: over many bounces
+    they would grow without end, and in a trial they did."""
     soft = change.logits.sigmoid()
     gate = (change.logits > 0).float() + soft - soft.detach()
     values = change.own + gate * (change.to - change.own)
     whole = model.rounded(values.detach()) * model.quanta
-    values = whole + _DAMPED * (values - values.detach())
+    values = whole + values - values.detach()
+    most = 1 / (torch.tensor(_UNIT, device=values.device) * values.shape[0] * values.shape[1])
+    if values.requires_grad:
+        values.register_hook(lambda gradient: gradient.nan_to_num(0.0).clamp(-most, most))
     return torch.cat([values[..., :ON], then[..., ON : ON + 1], values[..., ON + 1 :]], dim=-1)
 
 
