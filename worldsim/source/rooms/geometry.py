@@ -10,6 +10,7 @@ from worldsim.camera import Pose
 from worldsim.source.rooms.layout import Doorway, Picture, Rect, Room, RoomsConfig, Show, Solid, Window
 from worldsim.source.rooms.mesh import Material, Mesh
 
+_SHOWS = (Material.FIRE, Material.WATER, Material.SCREEN, Material.JET)
 _FLOORS = {"planks": Material.PLANKS, "tiles": Material.TILES, "carpet": Material.CARPET}
 
 
@@ -29,6 +30,13 @@ def build(source: RoomsConfig) -> np.ndarray:
     for show in source.shows:
         _show(mesh, source, show)
     return np.concatenate(mesh.vertices)
+
+
+def surfaces(vertices: np.ndarray) -> np.ndarray:
+    """The class of each vertex: 1 for floors, 2 for what moves by itself, else 0."""
+    material = vertices[:, -2]
+    floors, shows = np.isin(material, list(_FLOORS.values())), np.isin(material, list(_SHOWS))
+    return floors * 1 + shows * 2
 
 
 def rooms_by_distance(source: RoomsConfig, pose: Pose) -> list[int]:

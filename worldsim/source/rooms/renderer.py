@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,22 @@ from worldsim.source.rooms.layout import EVENTS, camera_of, rooms_of
 from worldsim.source.rooms.view import RoomsView
 
 _SHADERS = Path(__file__).parent / "shaders"
+_SURFACES = ("", "FLOOR", "SHOW")  # classes of surfaces, each with shaders of its own: see geometry.surfaces
+_LIGHTS = ("", "PARTY")
+_ATTRIBUTES = {"in_position": 3, "in_normal": 3, "in_surface": 2, "in_colour": 3, "in_accent": 3, "in_kind": 2}
 _MOST_SHADOWS = 16
 _MIST = (0.8, 0.82, 0.84)
 _SAMPLES = 4  # multisampling: edges are smooth, patterns smooth themselves in the shader
+
+
+@dataclass(frozen=True)
+class _Triangles:
+    """Triangles of one class of surfaces: the room they are in (-1: each vertex knows its own), and for each kind of
+    light the number of the program that draws them and its vertex array."""
+
+    room: int
+    programs: tuple[int, ...]
+    arrays: tuple[moderngl.VertexArray, ...]
 
 
 class RoomsRenderer:
@@ -45,10 +59,9 @@ class RoomsRenderer:
     def _make(self) -> None:
         scene, keep = self.scene, self._keep
         source = rooms_of(scene)
-        vertex, fragment = ((_SHADERS / f"rooms.{kind}").read_text() for kind in ("vert", "frag"))
-        self._program = keep(self._gl.program(vertex_shader=vertex, fragment_shader=fragment))
+        self._programs = [keep(self._compiled(surface, lit)) for surface in _SURFACES for lit in _LIGHTS]
         building = geometry.build(source)
-        self._rooms = [self._vertices(building[building[:, -1] == i]) for i in range(len(source.rooms))]
+        self._rooms = [self._triangles(building[building[:, -1] == i], -1) for i in range(len(source.rooms))]
         self._size = size = scene.frame.width, scene.frame.height
         colour = keep(self._gl.renderbuffer(size, 4, samples=_SAMPLES))
         depth = keep(self._gl.depth_renderbuffer(size, samples=_SAMPLES))
@@ -58,14 +71,28 @@ class RoomsRenderer:
         self._hung: int | None = None  # the episode whose pictures hang
         self._figures = [figure(entity) for entity in source.entities]
         self._parts = [
-            [(part, self._vertices(part.vertices)) for part in made.parts] for made in self._figures
+            [(part, self._triangles(part.vertices, 0)) for part in made.parts] for made in self._figures
         ]  # fmt: skip
         self._set_light()
 
-    def _vertices(self, vertices: np.ndarray) -> moderngl.VertexArray:
-        buffer = self._keep(self._gl.buffer(np.ascontiguousarray(vertices).tobytes()))
-        names = ("in_position", "in_normal", "in_surface", "in_colour", "in_accent", "in_kind")
-        return self._keep(self._gl.vertex_array(self._program, [(buffer, "3f 3f 2f 3f 3f 2f", *names)]))
+    def _compiled(self, *defined: str) -> moderngl.Program:
+        """The program with some parts of the shader switched on."""
+        vertex, fragment = ((_SHADERS / f"rooms.{kind}").read_text() for kind in ("vert", "frag"))
+        version, rest = fragment.split("\n", 1)
+        switches = "".join(f"#define {name}\n" for name in defined if name)
+        return self._gl.program(vertex_shader=vertex, fragment_shader=f"{version}\n{switches}{rest}")
+
+    def _triangles(self, vertices: np.ndarray, room: int) -> list[_Triangles]:
+        """Vertices, by class of surfaces, as programs draw them."""
+        surface, made = geometry.surfaces(vertices), []
+        for i in range(len(_SURFACES)):
+            if not (surface == i).any():
+                continue
+            buffer = self._keep(self._gl.buffer(np.ascontiguousarray(vertices[surface == i]).tobytes()))
+            programs = range(i * len(_LIGHTS), (i + 1) * len(_LIGHTS))
+            arrays = [self._keep(_array(self._gl, self._programs[n], buffer)) for n in programs]
+            made.append(_Triangles(room, tuple(programs), tuple(arrays)))
+        return made
 
     def _keep(self, resource: Any) -> Any:
         """An OpenGL object, noted as one to free."""
@@ -80,26 +107,29 @@ class RoomsRenderer:
         return raw.reshape(height, width, 3)[::-1].copy()  # OpenGL's rows start at the bottom
 
     def _drawn(self, view: RoomsView) -> np.ndarray:
-        program, camera, pose = self._program, camera_of(self.scene), view.pose
+        camera, pose, source = camera_of(self.scene), view.pose, rooms_of(self.scene)
         self._target.use()
         self._gl.enable_only(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
         self._set_view(view)
         eye = np.array([pose.x, pose.y, camera.eye_height_m])
         matrix = _projection(camera.fov_deg, self.scene.frame.aspect) @ _view(pose, eye)
-        program["eye"].value = tuple(eye)
-        program["view_projection"].write(matrix.T.astype("f4").tobytes())
+        self._tell("eye", tuple(eye))
+        self._tell("view_projection", matrix.T)
         self._pictures.use(0)
+        light = int(view.levels.get("party", 0.0) > 0)
         still = np.eye(4, dtype="f4").tobytes()
         # The nearest room first: what it hides of the others is then not lit.
-        standing = [(still, -1, self._rooms[i]) for i in geometry.rooms_by_distance(rooms_of(self.scene), pose)]
-        for matrix_bytes, room, triangles in standing[:1] + self._standing(view) + standing[1:]:
-            program["stands"].write(matrix_bytes)
-            program["stands_in"].value = room
-            triangles.render()
+        rooms = [(still, -1, self._rooms[i]) for i in geometry.rooms_by_distance(source, pose)]
+        for stands, room, triangles in rooms[:1] + self._standing(view) + rooms[1:]:
+            for part in triangles:
+                program = self._programs[part.programs[light]]
+                program["stands"].write(stands)  # type: ignore[union-attr]
+                program["stands_in"].value = room  # type: ignore[union-attr]
+                part.arrays[light].render()
         self._gl.copy_framebuffer(self._resolved, self._target)
         return np.frombuffer(self._resolved.read(components=3, alignment=1), dtype=np.uint8)
 
-    def _standing(self, view: RoomsView) -> list[tuple[bytes, int, moderngl.VertexArray]]:
+    def _standing(self, view: RoomsView) -> list[tuple[bytes, int, list[_Triangles]]]:
         """The parts of entities: the matrix of each, the room it is in, and its triangles."""
         if view.entities is None:
             return []
@@ -114,14 +144,13 @@ class RoomsRenderer:
 
     def _set_view(self, view: RoomsView) -> None:
         """What changes from picture to picture: events, lamps, clocks, shadows, what hangs on the walls."""
-        source, program = rooms_of(self.scene), self._program
+        source = rooms_of(self.scene)
         levels = {name: float(view.levels.get(name, 0.0)) for name in EVENTS}
         for name in ("night", "lights_out", "party"):
-            program[name].value = levels[name]  # type: ignore[union-attr]
+            self._tell(name, levels[name])
         seconds = view.seconds % 3600.0
-        program["seconds"].value = seconds  # type: ignore[union-attr]
-        flicker = 1 + 0.16 * math.sin(9 * seconds) + 0.1 * math.sin(23 * seconds + 1)
-        program["flicker"].value = flicker  # type: ignore[union-attr]
+        self._tell("seconds", seconds)
+        self._tell("flicker", 1 + 0.16 * math.sin(9 * seconds) + 0.1 * math.sin(23 * seconds + 1))
         lit = [1.0] * len(source.rooms)
         moving: list[tuple[float, float, float, float]] = []
         if view.entities is not None:
@@ -131,25 +160,25 @@ class RoomsRenderer:
                     lit[source.rooms.index(source.room(entity.room))] = float(row[ON] > 0.5)
         self._set("room_lit", [(value,) for value in lit], 8)
         self._set("mover", moving, _MOST_SHADOWS)
-        program["movers"].value = len(moving)  # type: ignore[union-attr]
+        self._tell("movers", len(moving))
         fog = np.array(source.fog) * (1 - levels["fog"]) + np.array(_MIST) * levels["fog"]
         fog = fog * (1 - 0.85 * levels["night"]) * (1 - 0.8 * levels["lights_out"])
-        program["fog_colour"].value = tuple(fog)  # type: ignore[union-attr]
-        program["fog_per_m"].value = source.fog_per_m + 0.15 * levels["fog"]  # type: ignore[union-attr]
+        self._tell("fog_colour", tuple(fog))
+        self._tell("fog_per_m", source.fog_per_m + 0.15 * levels["fog"])
         self._target.clear(*fog, depth=1.0)
         self._hang(view.episode)
 
     def _hang(self, episode: int) -> None:
         """Put this episode's pictures on the walls where they are hung anew."""
-        if episode == self._hung:
+        pictures = rooms_of(self.scene).pictures
+        if episode == self._hung or all(picture.style != "anew" for picture in pictures):
             return
         self._hung = episode
-        for i, picture in enumerate(rooms_of(self.scene).pictures):
+        for i, picture in enumerate(pictures):
             if picture.style == "anew":
                 image = paintings.anew(episode * 64 + i)[::-1]
                 self._pictures.write(image.tobytes(), viewport=(0, 0, i, paintings.WIDTH, paintings.HEIGHT, 1))
-        if any(picture.style == "anew" for picture in rooms_of(self.scene).pictures):
-            self._pictures.build_mipmaps()
+        self._pictures.build_mipmaps()
 
     @property
     def context(self) -> moderngl.Context:
@@ -192,27 +221,44 @@ class RoomsRenderer:
             for s in solids
         ]  # fmt: skip
         self._set("solid", shadows, 24)
-        self._program["solids"].value = len(solids)  # type: ignore[union-attr]
+        self._tell("solids", len(solids))
         corners = [geometry.window_corners(source, w) for w in windows]
         for i, name in enumerate(("window_centre", "window_along", "window_normal")):
             self._set(name, [tuple(c[i]) for c in corners], 4)
         self._set("window_half", [(w.size[0] / 2, w.size[1] / 2) for w in windows], 4)
-        self._program["windows"].value = len(windows)  # type: ignore[union-attr]
+        self._tell("windows", len(windows))
         direction = np.array(source.sun.direction) / np.linalg.norm(source.sun.direction)
-        self._program["sun_direction"].value = tuple(direction)  # type: ignore[union-attr]
-        self._program["sun_colour"].value = source.sun.colour  # type: ignore[union-attr]
+        self._tell("sun_direction", tuple(direction))
+        self._tell("sun_colour", source.sun.colour)
         fires = [show for show in source.shows if show.kind == "fire"]
         places = [geometry.show_corners(source, fire) for fire in fires]
         self._set("fire", [tuple(centre + 0.25 * normal) for centre, _, normal in places], 4)
-        self._program["fires"].value = len(fires)  # type: ignore[union-attr]
+        self._tell("fires", len(fires))
 
     def _set(self, name: str, rows: Sequence[tuple[float, ...]], size: int) -> None:
         """Fill a uniform array of `size` with `rows`, the rest with zeros."""
-        uniform = self._program[name]
-        data = np.zeros((size, uniform.dimension), dtype="f4")  # type: ignore[union-attr]
+        width = len(rows[0]) if rows else 0
+        data = np.zeros((size, max(width, 1)), dtype="f4")
         if rows:
             data[: len(rows)] = rows
-        uniform.write(data.tobytes())  # type: ignore[union-attr]
+            self._tell(name, data)
+
+    def _tell(self, name: str, value: Any) -> None:
+        """Set a uniform in every program that has it. Arrays are written as they are, in float32."""
+        for program in self._programs:
+            if name in program:
+                uniform = program[name]
+                if isinstance(value, np.ndarray):
+                    uniform.write(value.astype("f4").tobytes())  # type: ignore[union-attr]
+                else:
+                    uniform.value = value  # type: ignore[union-attr]
+
+
+def _array(gl: moderngl.Context, program: moderngl.Program, buffer: moderngl.Buffer) -> moderngl.VertexArray:
+    """The vertices of a buffer as a program reads them: what it has no use for is skipped."""
+    read = [name for name in _ATTRIBUTES if name in program]
+    layout = " ".join(f"{n}f" if name in program else f"{4 * n}x" for name, n in _ATTRIBUTES.items())
+    return gl.vertex_array(program, [(buffer, layout, *read)])
 
 
 @cache

@@ -1,6 +1,7 @@
 #version 330
 // Lights a building: one soft lamp a room, sun through windows with shadows of solids, darkened corners, fog; fires,
-// water and screens that move; and events: night, fog, lights out, party.
+// water and screens that move; and events: night, fog, lights out, party. Compiled for each class of surfaces: FLOOR,
+// SHOW for what moves by itself, or neither; and with PARTY while there is one: a renderer in software runs all of it.
 const int MAX_ROOMS = 8;
 const int MAX_SOLIDS = 24;
 const int MAX_WINDOWS = 4;
@@ -52,6 +53,7 @@ float seam(float x, float width) {
     return (1.0 - smoothstep(width, width + w, d)) * clamp(width / max(w, 1e-4), 0.0, 1.0);
 }
 
+#ifdef SHOW
 float noise(vec2 p) {
     vec2 i = floor(p), f = fract(p);
     f = f * f * (3.0 - 2.0 * f);
@@ -81,13 +83,16 @@ vec3 screen(vec2 s) {
     c = mix(c, vec3(1.3, 1.15, 0.35), smoothstep(0.15, 0.12, d));
     return c;
 }
+#endif
 
+#ifdef PARTY
 vec3 party_light() {
     vec3 p = position;
     vec3 wave = 0.5 + 0.5 * cos(6.2832 * (vec3(0.0, 0.33, 0.67) + 0.21 * p.x + 0.29 * p.y + 0.17 * p.z));
     float spots = smoothstep(0.1, 0.5, sin(p.x * 2.1 + p.z * 1.3) * sin(p.y * 2.3 - p.z * 1.7));
     return wave * wave * (0.35 + 1.5 * spots) + vec3(0.12, 0.03, 0.16);
 }
+#endif
 
 vec3 fire_light() {
     vec3 total = vec3(0.0);
@@ -100,9 +105,9 @@ vec3 fire_light() {
     return total;
 }
 
+#if defined FLOOR
 vec3 albedo(out float gloss) {
     gloss = 0.0;
-    if (material >= 16) return linear(texture(pictures, vec3(surface, float(material - 16))).rgb);
     if (material == 2) {                                    // planks along x
         float row = floor(surface.y / 0.42);
         float along = surface.x / 2.6 + hash(vec2(row, 3.0));
@@ -121,15 +126,32 @@ vec3 albedo(out float gloss) {
         gloss = 0.5;
         return linear(mix(colour, accent, odd));
     }
-    if (material == 4) {                                    // carpet with a border
-        vec4 r = room_rect[room];
-        float edge = min(min(surface.x - r.x, r.z - surface.x), min(surface.y - r.y, r.w - surface.y));
-        float w = fwidth(edge);
-        float border = smoothstep(0.45 - w, 0.45 + w, edge) - smoothstep(0.62 - w, 0.62 + w, edge);
-        float outside = 1.0 - smoothstep(0.25 - w, 0.25 + w, edge);
-        vec3 c = mix(colour, accent, border);
-        return linear(mix(c, vec3(0.42, 0.33, 0.24), outside));
+    vec4 r = room_rect[room];                               // carpet with a border
+    float edge = min(min(surface.x - r.x, r.z - surface.x), min(surface.y - r.y, r.w - surface.y));
+    float w = fwidth(edge);
+    float border = smoothstep(0.45 - w, 0.45 + w, edge) - smoothstep(0.62 - w, 0.62 + w, edge);
+    float outside = 1.0 - smoothstep(0.25 - w, 0.25 + w, edge);
+    vec3 c = mix(colour, accent, border);
+    return linear(mix(c, vec3(0.42, 0.33, 0.24), outside));
+}
+#elif defined SHOW
+vec3 albedo(out float gloss) {
+    gloss = 1.0;
+    if (material == 9) return flames(surface);
+    if (material == 11) return screen(surface);
+    if (material == 10) {                                   // water in a basin
+        float rings = sin(length(position.xy - floor(position.xy)) * 9.0 - seconds * 3.0);
+        float w = noise(position.xy * 6.0 + vec2(seconds * 0.9, -seconds * 0.7)) + 0.4 * rings;
+        return linear(mix(colour * 0.75, vec3(0.85, 0.95, 1.0), smoothstep(0.75, 1.25, w)));
     }
+    gloss = 0.0;                                            // water that falls
+    float fall = noise(vec2(atan(normal.y, normal.x) * 5.0, position.z * 5.0 + seconds * 4.0));
+    return linear(mix(vec3(0.45, 0.65, 0.78), vec3(0.95, 0.98, 1.0), smoothstep(0.3, 0.75, fall)));
+}
+#else
+vec3 albedo(out float gloss) {
+    gloss = 0.0;
+    if (material >= 16) return linear(texture(pictures, vec3(surface, float(material - 16))).rgb);
     if (material == 1) {                                    // plaster with a skirting board and a rail
         float z = position.z;
         float w = fwidth(z);
@@ -140,18 +162,9 @@ vec3 albedo(out float gloss) {
         return linear(c);
     }
     if (material == 8) gloss = 1.0;
-    if (material == 10) {                                   // water in a basin
-        gloss = 1.0;
-        float rings = sin(length(position.xy * 1.0 - floor(position.xy)) * 9.0 - seconds * 3.0);
-        float w = noise(position.xy * 6.0 + vec2(seconds * 0.9, -seconds * 0.7)) + 0.4 * rings;
-        return linear(mix(colour * 0.75, vec3(0.85, 0.95, 1.0), smoothstep(0.75, 1.25, w)));
-    }
-    if (material == 12) {                                   // water that falls
-        float fall = noise(vec2(atan(normal.y, normal.x) * 5.0, position.z * 5.0 + seconds * 4.0));
-        return linear(mix(vec3(0.45, 0.65, 0.78), vec3(0.95, 0.98, 1.0), smoothstep(0.3, 0.75, fall)));
-    }
     return linear(colour);
 }
+#endif
 
 float corner_shade() {
     vec4 r = room_rect[room];
@@ -164,20 +177,21 @@ float corner_shade() {
     return (1.0 - dark.x) * (1.0 - dark.y) * (1.0 - dark.z);
 }
 
+#ifdef FLOOR
+// What stands on the floor, or moves over it, darkens it around its foot.
 float contact_shade() {
     float light = 1.0;
-    if (normal.z > 0.5 && position.z < 0.02)
-        for (int i = 0; i < solids; i++) {
-            float d = length(position.xy - solid[i].xy) - solid[i].z;
-            light *= 1.0 - 0.55 * exp(-max(d, 0.0) / 0.22);
-        }
-    if (normal.z > 0.5 && position.z < 0.02)
-        for (int i = 0; i < movers; i++) {
-            float d = length(position.xy - mover[i].xy) - 0.6 * mover[i].z;
-            light *= 1.0 - mover[i].w * exp(-max(d, 0.0) / (0.5 * mover[i].z));
-        }
+    for (int i = 0; i < solids; i++) {
+        float d = length(position.xy - solid[i].xy) - solid[i].z;
+        light *= 1.0 - 0.55 * exp(-max(d, 0.0) / 0.22);
+    }
+    for (int i = 0; i < movers; i++) {
+        float d = length(position.xy - mover[i].xy) - 0.6 * mover[i].z;
+        light *= 1.0 - mover[i].w * exp(-max(d, 0.0) / (0.5 * mover[i].z));
+    }
     return light;
 }
+#endif
 
 float sun_light() {
     float total = 0.0;
@@ -212,47 +226,55 @@ float sun_light() {
     return total * facing;
 }
 
+vec3 lit(vec3 base, float gloss, float lamps) {
+    vec4 r = room_rect[room];
+    vec3 lamp = vec3((r.xy + r.zw) * 0.5, room_height[room] - 0.35);
+    vec3 to = lamp - position;
+    float d2 = dot(to, to);
+    vec3 way = to * inversesqrt(d2);
+    float wrap = max((dot(normal, way) + 0.35) / 1.35, 0.0);
+    vec3 tint = linear(room_lamp[room]);
+    vec3 light = tint * (0.3 + 0.16 * normal.z + 1.15 * wrap / (0.6 + 0.11 * d2));
+    light *= mix(vec3(1.0), vec3(1.0, 0.8, 0.58), night) * lamps;
+    light += vec3(0.022, 0.024, 0.03) * (1.0 - lamps) + vec3(0.02, 0.035, 0.08) * night;
+#ifdef PARTY
+    light += party * 1.1 * party_light() * room_lit[room];
+#endif
+    light *= corner_shade();
+#ifdef FLOOR
+    light *= contact_shade();
+#endif
+    vec3 daylight = mix(sun_colour, vec3(0.16, 0.24, 0.5), night) * (1.0 - 0.8 * lights_out) * (1.0 - 0.8 * party);
+    light += daylight * sun_light() + fire_light();
+    vec3 view = normalize(eye - position);
+    vec3 halfway = normalize(view + way);
+    float fresnel = 0.08 + 0.5 * pow(1.0 - max(dot(normal, view), 0.0), 4.0);
+    light += gloss * tint * pow(max(dot(normal, halfway), 0.0), 40.0) * 2.0 * fresnel * lamps;
+    return base * light;
+}
+
 void main() {
     float gloss;
     vec3 base = albedo(gloss);
-    vec3 light;
     float lamps = room_lit[room] * (1.0 - 0.72 * night) * (1.0 - 0.97 * lights_out) * (1.0 - 0.75 * party);
+    vec3 c;
+#if defined FLOOR
+    c = lit(base, gloss, lamps);
+#elif defined SHOW
+    c = material == 9 ? base : material == 11 ? base * 1.25 : lit(base, gloss, lamps);
+#else
     if (material == 6) {
-        light = vec3(2.2) * lamps + vec3(0.04);
+        c = base * (2.2 * lamps + 0.04);
     } else if (material == 13) {
-        light = vec3(1.5);
-    } else if (material == 9) {
-        base = flames(surface);
-        light = vec3(1.0);
-    } else if (material == 11) {
-        base = screen(surface);
-        light = vec3(1.25);
+        c = base * 1.5;
     } else if (material == 7) {
-        base = mix(vec3(0.95, 0.93, 0.85), vec3(0.42, 0.66, 0.98), smoothstep(0.0, 0.9, surface.y));
-        base = mix(vec3(0.28, 0.4, 0.2), base, smoothstep(0.16, 0.22, surface.y + 0.05 * sin(surface.x * 9.0)));
-        base = mix(base, vec3(0.02, 0.035, 0.1) + vec3(0.5) * step(0.985, hash(floor(surface * 24.0))), night);
-        light = vec3(1.25);
+        c = mix(vec3(0.95, 0.93, 0.85), vec3(0.42, 0.66, 0.98), smoothstep(0.0, 0.9, surface.y));
+        c = mix(vec3(0.28, 0.4, 0.2), c, smoothstep(0.16, 0.22, surface.y + 0.05 * sin(surface.x * 9.0)));
+        c = mix(c, vec3(0.02, 0.035, 0.1) + vec3(0.5) * step(0.985, hash(floor(surface * 24.0))), night) * 1.25;
     } else {
-        vec4 r = room_rect[room];
-        vec3 lamp = vec3((r.xy + r.zw) * 0.5, room_height[room] - 0.35);
-        vec3 to = lamp - position;
-        float d2 = dot(to, to);
-        vec3 way = to * inversesqrt(d2);
-        float wrap = max((dot(normal, way) + 0.35) / 1.35, 0.0);
-        vec3 tint = linear(room_lamp[room]);
-        light = tint * (0.3 + 0.16 * normal.z + 1.15 * wrap / (0.6 + 0.11 * d2));
-        light *= mix(vec3(1.0), vec3(1.0, 0.8, 0.58), night) * max(lamps, 0.0) ;
-        light += vec3(0.022, 0.024, 0.03) * (1.0 - lamps) + vec3(0.02, 0.035, 0.08) * night;
-        if (party > 0.0) light += party * 1.1 * party_light() * room_lit[room];
-        light *= corner_shade() * contact_shade();
-        vec3 daylight = mix(sun_colour, vec3(0.16, 0.24, 0.5), night) * (1.0 - 0.8 * lights_out) * (1.0 - 0.8 * party);
-        light += daylight * sun_light() + fire_light();
-        vec3 view = normalize(eye - position);
-        vec3 halfway = normalize(view + way);
-        float fresnel = 0.08 + 0.5 * pow(1.0 - max(dot(normal, view), 0.0), 4.0);
-        light += gloss * tint * pow(max(dot(normal, halfway), 0.0), 40.0) * 2.0 * fresnel * lamps;
+        c = lit(base, gloss, lamps);
     }
-    vec3 c = base * light;
+#endif
     float seen = exp(-fog_per_m * distance(eye, position));
     c = mix(linear(fog_colour * mix(0.3, 1.0, room_lit[room])), c, seen);
     c = c / (1.0 + 0.18 * c);                               // gentle shoulder instead of clipping
