@@ -223,9 +223,9 @@ def _prop(prop: Prop) -> Figure:
 
 def _box(entity: EntityConfig) -> Figure:
     """A kind without a figure of its own: its box."""
-    mesh, half = Mesh(), [s / 2 for s in entity.slot().size]
-    mesh.box(tuple(-h for h in half), tuple(half), (0.7, 0.7, 0.7), 0, bottom=True)
-    return Figure((_part(mesh),), max(half[:2]))
+    mesh, half = Mesh(), np.array(entity.slot().size) / 2
+    mesh.box(-half, half, (0.7, 0.7, 0.7), 0, bottom=True)
+    return Figure((_part(mesh),), float(max(half[:2])))
 
 
 _FIGURES: dict[type, Callable[..., Figure]] = {
