@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import make_checkpoint
+from support import LIVING, make_checkpoint
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault(
@@ -24,6 +24,14 @@ def scene():
     from worldsim.scene import load_scene
 
     return load_scene("gallery")
+
+
+@pytest.fixture(scope="session")
+def living():
+    """A scene with one of every kind of entity, and with events."""
+    from worldsim.scene import load_scene
+
+    return load_scene(LIVING)
 
 
 @pytest.fixture(scope="session")

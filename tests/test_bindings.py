@@ -17,7 +17,7 @@ from worldsim.registry import OVERLAYS
 def arcade(scene):
     """A scene with keys of its own, one of them the program's otherwise."""
     controls = (Control("push", "axis", ("left", "right")), Control("fire", "button", ("r",)))
-    return replace(scene, controls=controls)
+    return replace(scene, controls=controls, events=())
 
 
 def test_every_key_has_a_command_and_every_command_a_key():
@@ -48,3 +48,15 @@ def test_a_scenes_own_keys_are_shown_first_and_are_its_own(scene, arcade):
 def test_the_hint_names_the_keys_of_the_table():
     for binding in BINDINGS:
         assert (f"{binding.label} {binding.hint}" in hints(None)) == bool(binding.hint)
+
+
+def test_events_are_shown_with_their_keys_and_typed_only_where_there_are_any(living, arcade):
+    rows = card_rows(living)
+    assert rows[5:9] == [("1", "day"), ("2", "night"), ("3", "fog"), ("4", "party")]
+    assert "call" in {b.command for b in bindings_for(living)}
+    assert "call" not in {b.command for b in bindings_for(arcade) + bindings_for(None)}
+
+
+def test_a_key_that_calls_an_event_is_not_the_programs(living):
+    events = (replace(living.events[0], key="r"), *living.events[1:])
+    assert "reset" not in {b.command for b in bindings_for(replace(living, events=events))}

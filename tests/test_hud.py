@@ -8,6 +8,7 @@ import pytest
 
 from worldsim.app.hud import ACCENT, BACKGROUND, Hud
 from worldsim.app.overlays.base import Press
+from worldsim.app.overlays.event_line import EventLine
 from worldsim.app.overlays.key_card import KeyCard
 from worldsim.app.overlays.loading_card import LoadingCard
 from worldsim.app.overlays.status_bar import StatusBar
@@ -62,7 +63,9 @@ def test_nothing_spent_is_an_empty_timeline(hud, status):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", OVERLAYS.names())
-def test_an_overlay_stays_within_its_room(hud, status, name, size):
+@pytest.mark.parametrize("lives", [False, True])
+def test_an_overlay_stays_within_its_room(hud, status, living, name, size, lives):
+    status.scene = living if lives else status.scene
     overlay = OVERLAYS.get(name)(hud)
     strip = overlay.strip(size)
     room = (size[0], strip) if strip else (size[0], size[1] - 46)
@@ -119,10 +122,61 @@ def test_the_key_card_cuts_no_word_and_closes_at_any_key(hud, status, size, monk
     card = KeyCard(hud)
     surface = card.draw((size[0], size[1] - 46), status)
     assert not cut and ACCENT in {tuple(surface.get_at((x, y)))[:3] for x in range(16, 60) for y in range(16, 30)}
-    assert card.press(pygame.K_z) is Press.CLOSE and card.dims and card.takes_keys
+    assert card.press(pygame.K_z, "z", status) is Press.CLOSE and card.dims and card.takes_keys
 
 
 def test_the_loading_card_gives_way_to_the_scene(hud, status):
     loading = LoadingCard(hud)
     assert loading.wanted(Status()) and not loading.wanted(status)
     assert not StatusBar(hud).wanted(Status()) and StatusBar(hud).wanted(status)
+
+
+def typed(line: EventLine, status: Status, text: str) -> None:
+    for letter in text:
+        assert line.press(ord(letter), letter, status) is Press.KEEP
+
+
+@pytest.fixture
+def line(hud, status, living) -> EventLine:
+    status.scene = living
+    return EventLine(hud)
+
+
+@pytest.mark.parametrize("word", ["night", "Night", "ni", "ni\t"])
+def test_an_event_is_called_by_its_name_or_by_a_beginning_that_only_it_has(line, status, word):
+    typed(line, status, word)
+    assert line.take_called() is None
+    assert line.press(pygame.K_RETURN, "\r", status) is Press.CLOSE
+    assert line.take_called() == "night" and line.take_called() is None
+
+
+def test_an_unknown_word_is_told_with_the_nearest_and_stays_to_be_corrected(line, status):
+    typed(line, status, "nigth")
+    before = pygame.image.tobytes(line.draw((600, 300), status), "RGB")
+    assert line.press(pygame.K_RETURN, "\r", status) is Press.KEEP and line.take_called() is None
+    assert pygame.image.tobytes(line.draw((600, 300), status), "RGB") != before
+    assert line._wrong == "no event is called 'nigth', did you mean 'night'?"
+    for _ in range(2):
+        line.press(pygame.K_BACKSPACE, "\b", status)
+    typed(line, status, "ht")
+    assert line.press(pygame.K_RETURN, "\r", status) is Press.CLOSE and line.take_called() == "night"
+
+
+def test_escape_and_a_click_close_the_line_and_call_nothing(line, status):
+    for key in (pygame.K_ESCAPE, 0):
+        typed(line, status, "fog")
+        assert line.press(key, "", status) is Press.CLOSE and line.take_called() is None
+    assert line.press(pygame.K_RETURN, "\r", status) is Press.CLOSE and line.take_called() is None
+
+
+def test_letters_stay_in_the_line_and_function_keys_are_the_programs(line, status):
+    assert line.takes_keys and line.takes_text
+    assert line.press(pygame.K_LSHIFT, "", status) is Press.KEEP
+    assert line.press(pygame.K_F12, "", status) is Press.PASS
+
+
+def test_a_world_without_events_has_no_line(hud, status, scene):
+    from dataclasses import replace
+
+    status.scene = replace(scene, events=())
+    assert not EventLine(hud).wanted(status)

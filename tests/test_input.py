@@ -72,6 +72,37 @@ def test_motion_that_a_tick_did_not_use_is_pending_again(keyboard, scene):
     assert keyboard.pending_deg() == (0.75, -0.5)
 
 
+@pytest.fixture
+def caller(living):
+    return Input(living.action_space, sensitivity_deg=0.25, invert_y=False)
+
+
+@pytest.mark.parametrize("key", [pygame.K_2, pygame.K_KP2])
+def test_a_key_that_calls_an_event_counts_in_one_tick_however_long_it_is_held(caller, living, key):
+    down(caller, key)
+    assert caller.sample() == living.action_space.make(night=1)
+    down(caller, key)  # a keyboard that repeats
+    assert caller.sample() == living.action_space.idle
+    up(caller, key)
+    assert caller.sample() == living.action_space.idle
+    down(caller, key)
+    up(caller, key)
+    down(caller, pygame.K_w)
+    assert caller.sample() == living.action_space.make(night=1, walk=1)
+
+
+def test_an_event_is_called_by_what_a_key_writes_where_digits_need_shift(caller, living):
+    caller.handle(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_QUOTEDBL, mod=pygame.KMOD_SHIFT, unicode="3"))
+    assert caller.sample() == living.action_space.make(fog=1)
+
+
+def test_an_event_called_by_name_counts_in_one_tick(caller, living):
+    caller.call("fog")
+    caller.call("walk")  # no event
+    assert caller.sample() == living.action_space.make(fog=1)
+    assert caller.sample() == living.action_space.idle
+
+
 @pytest.mark.parametrize("size", [(640, 338), (1280, 674), (300, 900), (900, 200), (1, 1)])
 def test_the_picture_fits_the_window_and_keeps_its_aspect(size):
     box = fit(*size, 5 / 3)

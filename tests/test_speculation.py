@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from worldsim.action import Action, Mouse
+from worldsim.action import Action, ActionSpace, Mouse
 from worldsim.camera import Look
 from worldsim.play.action_predictor import ActionPredictor
 from worldsim.play.drafts import DraftCost, DraftCount
@@ -62,6 +62,11 @@ def motions(seed: int, ticks: int = 400) -> np.ndarray:
         swell = np.sin(np.linspace(0, np.pi, length))[:, None]
         parts.append(np.round(swell * way * size + (rng.normal(0, 1, (length, 2)) if size else 0)))
     return np.concatenate(parts)[:ticks]
+
+
+def turned(space: ActionSpace, motion_deg: tuple[float, float]) -> Action:
+    """A tick of this motion, no key held."""
+    return space.join(space.keys(space.idle), space.quanta(motion_deg))
 
 
 def hand_of(scene, counts: np.ndarray, keys: list[Action] | None = None) -> Hand:
@@ -184,7 +189,7 @@ def test_a_mouse_at_rest_stays_there(scene):
 @pytest.mark.parametrize("way", [(3.0, 0.0), (-4.0, 1.0), (0.5, -3.5)])
 def test_a_steady_turn_is_gone_on_with(scene, way):
     """Soon a draft lies within the tolerance of it, the likeliest of all."""
-    predictor = MousePredictor(scene.action_space.controls[3:5], 1.0)
+    predictor = MousePredictor([c for c in scene.controls if c.is_mouse], 1.0)
     for tick in range(60):
         if tick > 20:
             motion, _ = predictor.candidates(1)[0]
@@ -194,7 +199,7 @@ def test_a_steady_turn_is_gone_on_with(scene, way):
 
 def test_what_is_carried_is_expected_to_come(scene):
     """A hand at rest whose motion was not all used is expected to use the rest."""
-    predictor = MousePredictor(scene.action_space.controls[3:5], 1.0)
+    predictor = MousePredictor([c for c in scene.controls if c.is_mouse], 1.0)
     predictor.observe((2.0, 0.0), (2.75, -0.5))
     for _ in range(8):
         predictor.observe((0.0, 0.0), (0.75, -0.5))
@@ -206,7 +211,7 @@ def test_candidates_are_different_in_bounds_and_the_likeliest_first(scene):
     rng = np.random.Generator(np.random.Philox(key=2))
     for _ in range(300):
         wanted = tuple(rng.normal(0, 12, 2))
-        predictor.observe(space.join((0, 0, 0), space.quanta(space.clamp_deg(wanted))), wanted)
+        predictor.observe(turned(space, space.clamp_deg(wanted)), wanted)
         found = predictor.candidates(6)
         chances = [chance for _, chance in found]
         assert len({action for action, _ in found}) == len(found) > 1
@@ -220,14 +225,14 @@ def test_the_same_play_is_predicted_the_same_and_predicting_changes_nothing(scen
     for dx, dy in motions(9, 200):
         motion = scene.action_space.clamp_deg((dx * 0.15, dy * 0.15))
         for predictor in (often, once):
-            predictor.observe(scene.action_space.join((0, 0, 0), scene.action_space.quanta(motion)), motion)
+            predictor.observe(turned(scene.action_space, motion), motion)
         often.candidates(2)
         assert often.candidates(4) == often.candidates(4)
     assert often.candidates(4) == once.candidates(4)
 
 
 def test_what_is_learned_is_bounded(scene):
-    predictor = MousePredictor(scene.action_space.controls[3:5], 1.0)
+    predictor = MousePredictor([c for c in scene.controls if c.is_mouse], 1.0)
     rng = np.random.Generator(np.random.Philox(key=4))
     for _ in range(5000):
         motion = tuple(rng.normal(0, 10, 2) * rng.integers(2))
@@ -262,3 +267,15 @@ def test_one_hiccup_does_not_end_drafting():
 def test_the_hit_rate_counts_ticks_with_drafts():
     assert DraftCount().hit_rate == 0
     assert DraftCount(accepted=3, missed=1, discarded=7, given_up=5).hit_rate == 0.75
+
+
+def test_an_event_that_was_called_is_not_expected_again(living):
+    space, predictor = living.action_space, ActionPredictor(living.action_space)
+    walking = space.make(walk=1)
+    for _ in range(30):
+        predictor.observe(walking)
+    predictor.observe(space.make(walk=1, night=1))
+    assert predictor.candidates(1)[0][0] == walking
+    for _ in range(5):
+        predictor.observe(space.make(night=1))
+    assert space.called(predictor.candidates(1)[0][0]) == (0, 0, 0, 0)

@@ -8,6 +8,7 @@ import pytest
 from worldsim.errors import TraceError
 from worldsim.play.action_sources import BUNDLED, action_source, trace_actions
 from worldsim.play.trace import Header, TraceWriter, decode_picture, digest, encode_picture, read_trace
+from worldsim.source.player import EVENT_TICKS, StickyPlayer
 
 HEADER = Header("gallery", "s", "c", "h", 3, {"name": "a"}, 2, 20.0, {}, ["walk"])
 
@@ -98,7 +99,8 @@ def test_the_bundled_play_is_like_a_persons(scene):
     for file in files:
         actions = trace_actions(file, scene)
         values = np.array([a.values for a in actions])
-        still, walking, looking = (values == 0).all(1).mean(), (values[:, 0] != 0).mean(), (values[:, 3] != 0).mean()
+        yaw = scene.action_space.index("yaw")
+        still, walking, looking = (values == 0).all(1).mean(), (values[:, 0] != 0).mean(), (values[:, yaw] != 0).mean()
         assert len(actions) >= 1200
         assert 0.05 < still < 0.6 and 0.15 < walking < 0.8 and 0.15 < looking < 0.8, file.name
 
@@ -107,7 +109,26 @@ def test_action_sources_are_endless_and_repeat_by_seed(scene, tmp_path):
     for kind in ("idle", "random", "human", str(sorted(BUNDLED.glob("synthetic-gallery-*.jsonl"))[0])):
         a, b = action_source(kind, scene, 5), action_source(kind, scene, 5)
         assert [next(a) for _ in range(1500)] == [next(b) for _ in range(1500)]
-    other = read_trace(write(tmp_path / "a.jsonl"))
-    assert other.header.controls == ["walk"]
-    with pytest.raises(TraceError, match="has controls"):
-        trace_actions(tmp_path / "a.jsonl", scene)
+
+
+def test_a_trace_of_fewer_controls_is_played_by_their_names(scene, living, tmp_path):
+    """As one recorded before a scene had events: what it does not name rests."""
+    write(tmp_path / "a.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    lines[0]["controls"] = ["yaw", "walk"]
+    ticks = [line for line in lines if line["kind"] == "tick"]
+    for line in ticks:
+        line["action"] = [3, -1]
+    (tmp_path / "b.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert trace_actions(tmp_path / "b.jsonl", living) == [living.action_space.make(walk=-1, yaw=3)] * len(ticks)
+    lines[0]["controls"] = ["yaw", "jump"]
+    (tmp_path / "b.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(TraceError, match=r"has the controls \['jump'\], which scene living lacks"):
+        trace_actions(tmp_path / "b.jsonl", living)
+
+
+def test_a_random_player_calls_an_event_now_and_then_and_for_one_tick(living):
+    player, space = StickyPlayer(living.action_space, 0), living.action_space
+    called = np.array([space.called(player.act()) for _ in range(20_000)])
+    assert 0.5 < called.sum() / (20_000 / EVENT_TICKS) < 1.5 and (called.sum(0) > 0).all()
+    assert not (called[1:] & called[:-1]).any()

@@ -107,6 +107,7 @@ OVERLAYS = Registry(
     {
         "bar": "worldsim.app.overlays.status_bar:StatusBar",
         "timeline": "worldsim.app.overlays.timeline:Timeline",
+        "event_line": "worldsim.app.overlays.event_line:EventLine",
         "keys": "worldsim.app.overlays.key_card:KeyCard",
         "loading": "worldsim.app.overlays.loading_card:LoadingCard",
     },

@@ -18,6 +18,7 @@ class Binding:
     key: its name in SDL's words. does: what for, in plain words. command: what is run, see loop.Desktop.commands;
     argument: given to it. hint: what the status bar calls it while it has nothing to say; empty: not there.
     ctrl: only with Ctrl held. always: even while an overlay takes the keys. in_world: only once there is a world.
+    for_events: only where the world has events.
     """
 
     key: str
@@ -28,6 +29,7 @@ class Binding:
     ctrl: bool = False
     always: bool = False
     in_world: bool = False
+    for_events: bool = False
 
     @property
     def label(self) -> str:
@@ -36,6 +38,7 @@ class Binding:
 
 
 BINDINGS = (
+    Binding("/", "type an event's name", "call", in_world=True, for_events=True),
     Binding("p", "pause", "pause", in_world=True),
     Binding(".", "single step", "step", in_world=True),
     Binding("backspace", "hold to rewind", "rewind", in_world=True),
@@ -62,17 +65,23 @@ def key_label(key: str) -> str:
 
 def bindings_for(scene: Scene | None) -> list[Binding]:
     """The program's keys that a scene has not taken for its own controls."""
-    taken = {key.lower() for control in scene.controls for key in control.keys} if scene else set()
-    return [b for b in BINDINGS if b.ctrl or b.key not in taken]
+    taken = {key.lower() for control in scene.action_space.controls for key in control.keys} if scene else set()
+    events = scene is not None and bool(scene.events)
+    return [b for b in BINDINGS if (b.ctrl or b.key not in taken) and (events or not b.for_events)]
 
 
 def scene_rows(scene: Scene) -> list[tuple[str, str]]:
-    """Keys and meaning of a scene's own controls, those of an axis positive first."""
+    """Keys and meaning of a scene's own controls, those of an axis positive first, then of its events."""
     rows = [(" ".join(key_label(k) for k in reversed(c.keys)), c.name) for c in scene.controls if c.keys]
     mouse = [c.name for c in scene.controls if c.is_mouse]
     if mouse:
         rows.append(("mouse", ("look" if scene.camera else ", ".join(mouse)) + "; a click holds it"))
-    return rows
+    return rows + [(key_label(key), name.replace("_", " ")) for key, name in event_keys(scene)]
+
+
+def event_keys(scene: Scene) -> list[tuple[str, str]]:
+    """The key that calls each event of a scene, and the event's name."""
+    return [(c.keys[0], c.name) for c in scene.action_space.controls if c.kind == "event"]
 
 
 def card_rows(scene: Scene | None) -> list[tuple[str, str]]:

@@ -89,6 +89,20 @@ def replay_last(desk: Desktop, argument: str) -> None:
     desk.engine.send(StartReplay(str(files[-1])))
 
 
+def call(desk: Desktop, argument: str) -> None:
+    """The event called `argument` begins with the next tick; without a name, open the line to type one in."""
+    if desk.hands is None:
+        return
+    if not argument:
+        desk.hands.input.release()  # letters are no steps
+        desk.screen.toggle("event_line")
+    elif desk.hands.is_scripted:
+        desk.screen.note(f"{argument} is not called: a script plays")
+    else:
+        desk.hands.input.call(argument)
+        desk.latency.touch(time.perf_counter())
+
+
 def next_world(desk: Desktop, argument: str) -> None:
     names, here = list(desk.settings.checkpoints), desk.status.checkpoint
     if not set(names) - {here}:
@@ -114,6 +128,7 @@ COMMANDS: dict[str, Command] = {
     "record": record,
     "replay": replay_last,
     "next_world": next_world,
+    "call": call,
 }
 """What a key does when it is pressed."""
 

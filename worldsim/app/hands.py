@@ -49,7 +49,7 @@ class Hands:
 
     def moves_mouse(self, action: Action) -> bool:
         """Whether an action holds motion of the mouse."""
-        return any(v and c.is_mouse for v, c in zip(action.values, self.scene.controls, strict=True))
+        return any(v and c.is_mouse for v, c in zip(action.values, self.scene.action_space.controls, strict=True))
 
     def play_recording(self) -> bool:
         """Move the mouse as a recorded hand has by now. Returns whether it moved."""

@@ -123,22 +123,27 @@ class Desktop:
     def _click(self) -> None:
         """A click closes what takes the keys, and holds the mouse where a scene listens to it."""
         top = self.screen.takes_keys()
-        if top and top[1].press(0) is Press.CLOSE:
+        if top and top[1].press(0, "", self.status) is Press.CLOSE:
             self.screen.toggle(top[0])
         if self.hands and self.hands.has_mouse:
             self.window.capture(True)
 
     def _key(self, event: pygame.event.Event) -> bool:
         """A key is pressed. Returns True unless it may be a control's."""
+        text = getattr(event, "unicode", "")
         binding = self._bindings.get((event.key, bool(event.mod & pygame.KMOD_CTRL)))
+        binding = self._bindings.get((ord(text), False)) if text == "/" else binding  # Shift and 7 on some keyboards
         binding = binding or self._bindings.get((event.key, False))
         top = self.screen.takes_keys()
-        if top and not (binding and binding.always):
-            press = top[1].press(event.key)
+        if top and not (binding and binding.always and (binding.ctrl or not top[1].takes_text)):
+            press = top[1].press(event.key, text, self.status)
             if press is Press.CLOSE:
                 self.screen.toggle(top[0])
+            if called := top[1].take_called():
+                COMMANDS["call"](self, called)
+            self.screen.refresh()
             if press is not Press.PASS:
-                return press is Press.KEEP
+                return press is Press.KEEP or top[1].takes_text
         if binding is None or (binding.in_world and self.hands is None):
             return False
         COMMANDS[binding.command](self, binding.argument)

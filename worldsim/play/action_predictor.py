@@ -13,13 +13,15 @@ _SAME_KEYS = 10  # times keys count as having stayed before anything is known of
 
 
 class ActionPredictor:
-    """Predicts the next action of one hand: keys mostly stay as they are, the mouse mostly goes on as it did."""
+    """Predicts the next action of one hand: keys mostly stay as they are, the mouse mostly goes on as it did. An event
+    that was called is not called again in the next tick."""
 
     def __init__(self, space: ActionSpace, tolerance_deg: float = 0.0) -> None:
         """tolerance_deg: how far the motion of a draft may be from the hand's, see `MousePredictor`."""
         self._space = space
         axes = [None if i is None else space.controls[i] for i in space.mouse]
         self._mouse = MousePredictor(axes, tolerance_deg)
+        self._lasting = tuple(int(c.kind != "event") for c in space.controls if not c.is_mouse)
         self._followers: dict[Keys, Counter[Keys]] = {}
         self._keys = space.keys(space.idle)
 
@@ -27,7 +29,7 @@ class ActionPredictor:
         """Learn from one tick: the action that it used, and the motion that the hand wanted, if there is a hand."""
         keys, motion = self._space.keys(used), self._space.motion_deg(used)
         self._followers.setdefault(self._keys, Counter())[keys] += 1
-        self._keys = keys
+        self._keys = tuple(value * lasts for value, lasts in zip(keys, self._lasting, strict=True))
         self._mouse.observe(motion, wanted_deg or motion)
 
     def candidates(self, count: int) -> list[tuple[Action, float]]:

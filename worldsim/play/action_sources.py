@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from worldsim.action import Action
-from worldsim.errors import TraceError
+from worldsim.action import Action, ActionSpace
+from worldsim.errors import TraceError, shown
 from worldsim.play.hand import PREFIX, recorded_hand
-from worldsim.play.trace import read_trace
+from worldsim.play.trace import Record, read_trace
 from worldsim.scene import Scene
 from worldsim.source.player import StickyPlayer
 from worldsim.worlds.catalogue import WorldEntry
@@ -56,15 +56,24 @@ def spawn_for(entry: WorldEntry, asked: str | None, actions: str | None, seed: i
 
 
 def trace_actions(path: Path, scene: Scene) -> list[Action]:
-    """The actions of a trace of the same controls. Raises TraceError."""
-    trace = read_trace(path)
-    controls = [c.name for c in scene.controls]
-    if trace.header.controls != controls:
-        raise TraceError(f"{path} has controls {trace.header.controls}, scene {scene.name} has {controls}")
-    space = scene.action_space
-    actions = [
-        space.check(r.data.get("action"), f"{path}, line {r.seq + 2}") for r in trace.records if r.kind == "tick"
-    ]
+    """The actions of a trace, by the names of its controls. What the scene has besides, as events that were added to it
+    later, rests. Raises TraceError, also if the scene lacks a control of the trace."""
+    trace, space = read_trace(path), scene.action_space
+    names = trace.header.controls
+    positions = [space.index(name) if isinstance(name, str) else None for name in names]
+    if None in positions:
+        lacking = [name for name, at in zip(names, positions, strict=True) if at is None]
+        raise TraceError(
+            f"{path} has the controls {shown(lacking)}, which scene {scene.name} lacks; "
+            f"it has {', '.join(c.name for c in space.controls)}"
+        )
+    part = ActionSpace(tuple(space.controls[at] for at in positions if at is not None))
+
+    def widened(record: Record) -> Action:
+        action = part.check(record.data.get("action"), f"{path}, line {record.seq + 2}")
+        return space.make(**dict(zip(names, action.values, strict=True)))
+
+    actions = [widened(r) for r in trace.records if r.kind == "tick"]
     if not actions:
         raise TraceError(f"{path} has no ticks")
     return actions

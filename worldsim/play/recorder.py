@@ -65,7 +65,7 @@ class Recorder:
             scene=scene.name, scene_sha256=start.loaded.scene_sha256, checkpoint=start.loaded.name,
             checkpoint_sha256=start.loaded.sha256, seed=self._seed, spawn=start.note(),
             steps=start.loaded.steps, tick_hz=scene.tick_hz, numerics=start.loaded.numerics.as_dict(),
-            controls=[c.name for c in scene.controls], created=time.strftime("%Y-%m-%dT%H:%M:%S"),
+            controls=[c.name for c in scene.action_space.controls], created=time.strftime("%Y-%m-%dT%H:%M:%S"),
             prelude=len(self._taken),
         )  # fmt: skip
         self._writer = TraceWriter(path, header)

@@ -34,6 +34,8 @@ class Overlay(ABC):
     """Whether the picture below is darkened."""
     takes_keys = False
     """Whether keys come here first, but for those that always work."""
+    takes_text = False
+    """Whether keys are letters here: then only those with Ctrl always work."""
     max_age_s = math.inf
     """Drawn again when its picture is older; else only when something is said to have changed."""
 
@@ -56,6 +58,11 @@ class Overlay(ABC):
         """Where in its room the picture's top left corner lies: in the middle, unless told otherwise."""
         return max(0, (room[0] - drawn[0]) // 2), max(0, (room[1] - drawn[1]) // 2)
 
-    def press(self, key: int) -> Press:
-        """A key was pressed while this is the topmost overlay that takes keys. key: pygame's code."""
+    def press(self, key: int, text: str, status: Status) -> Press:
+        """A key was pressed while this is the topmost overlay that takes keys; or the mouse, then key is 0. key:
+        pygame's code. text: what the key writes."""
         return Press.PASS
+
+    def take_called(self) -> str | None:
+        """The name of the event that the newest key has called, once."""
+        return None

@@ -25,7 +25,7 @@ class KeyCard(Overlay):
     def wanted(self, status: Status) -> bool:
         return status.scene is not None
 
-    def press(self, key: int) -> Press:
+    def press(self, key: int, text: str, status: Status) -> Press:
         return Press.CLOSE
 
     def draw(self, size: Size, status: Status) -> pygame.Surface:
