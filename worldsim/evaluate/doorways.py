@@ -14,7 +14,9 @@ from worldsim.evaluate.walking import in_front_of
 from worldsim.psnr import mse
 from worldsim.world import Frame
 
-_USE_AT, _TICKS = 2, 40
+_PLAN = (("idle", 2), ("use", 1), ("back", 8), ("idle", 8), ("ahead", 34))
+"""What is done for how many ticks: the leaf may swing towards the player, who makes room for it."""
+_INTO_TICKS = 20  # of walking into a closed door
 _BEYOND_M = 0.9  # past a closed door
 
 
@@ -31,7 +33,7 @@ class Doorways(Script):
 
     def judge(self, setting: Setting, case: Case, frames: Sequence[Frame]) -> Found:
         slot, turned = case.walk.looks[0].note
-        row = setting.truth.values(case.walk.begin)[slot]
+        row = setting.all_slots[slot].rest
         heading, found = row[HEADING] + turned, []
         *along, into = frames
         through = next((t for t, f in enumerate(along) if _past(f.pose, row, heading) > 0), None)
@@ -49,17 +51,17 @@ class Doorways(Script):
         truth, space, seed = setting.truth, setting.scene.action_space, setting.seed(40_000 + case)
         rng = setting.rng(40_000 + case)
         state, _ = setting.level(40_000 + case)
-        shut = dict(enumerate(setting.all_slots[slot].rest))  # where the leaf stands, besides how far it is open
-        values = changed(truth.values(state), slot, shut)
+        values = changed(truth.values(state), slot, dict(enumerate(setting.all_slots[slot].rest)))
         turned = 180.0 * side
         heading = values[slot, HEADING] + turned
         pose = in_front_of(values[slot, X], values[slot, Y], heading, float(rng.uniform(0.9, 1.2)))
         pose = Pose(pose.x, pose.y, Look(pose.look.yaw_deg, -4.0))
         begin, spawn = truth.begin(seed, pose, values)
         ahead = space.make(walk=1)
-        actions = [space.idle] * _USE_AT + [space.make(use=1)] + [ahead] * (_TICKS - _USE_AT - 1)
-        looks = [SideLook(t, (), (slot, turned)) for t in range(_TICKS + 1)]
-        looks.append(SideLook(0, (ahead,) * (_TICKS // 2), (slot, turned)))
+        keys = {"idle": space.idle, "use": space.make(use=1), "back": space.make(walk=-1), "ahead": ahead}
+        actions = [keys[what] for what, ticks in _PLAN for _ in range(ticks)]
+        looks = [SideLook(t, (), (slot, turned)) for t in range(len(actions) + 1)]
+        looks.append(SideLook(0, (ahead,) * _INTO_TICKS, (slot, turned)))
         walk = Walk(seed, spawn, begin, tuple(actions), tuple(looks))
         states = [*truth.along(walk), truth.states(replace(walk, looks=(looks[-1],)))[0]]
         goes = _past(states[-2].pose, values[slot], heading) > 0.2 and _past(states[-1].pose, values[slot], heading) < 0
