@@ -22,7 +22,7 @@ RIGHT_M = 0.45
 """How far from the truth a place may be and still be right."""
 
 _LEAST_SHARE = 0.002  # of a frame's pixels that an entity must cover to be looked for
-_RINGS = ((0.3, 6), (0.7, 8))  # metres from the truth, and how many places there
+_RINGS = ((0.3, 4), (0.7, 6))  # metres from the truth, and how many places there
 _SEEN_M = (0.5, 5.5)
 
 
