@@ -51,9 +51,10 @@ def living_scene() -> Scene:
             "source": {
                 "engine": "rooms",
                 "rooms": [
-                    {"name": "hall", "rect": [0, 0, 7, 6], "height": 3, "wall": [0.72, 0.36, 0.27],
+                    {"name": "hall", "rect": [0, 0, 7, 6], "height": 3, "wall": [0.72, 0.36, 0.27], "floor": "planks",
                      "floor_colour": [0.62, 0.44, 0.28], "floor_accent": [0.5, 0.34, 0.21]},
-                    {"name": "den", "rect": [0, 6.3, 7, 11], "height": 3, "wall": [0.25, 0.42, 0.62]},
+                    {"name": "den", "rect": [0, 6.3, 7, 11], "height": 3, "wall": [0.25, 0.42, 0.62],
+                     "floor": "tiles", "floor_colour": [0.86, 0.85, 0.82], "floor_accent": [0.34, 0.37, 0.42]},
                 ],
                 "doorways": [{"rect": [1.5, 6, 2.9, 6.3]}],
                 "pictures": [

@@ -12,16 +12,17 @@ import numpy as np
 from tqdm import tqdm
 
 from worldsim.camera import Camera, Look, Pose
-from worldsim.entities import VX, VY, X, Y
+from worldsim.entities import HEADING, VX, VY, X, Y
 from worldsim.evaluate.living import Truth, Walk, changed, frames_of
 from worldsim.evaluate.metric import SEEDS, Measurement
 from worldsim.evaluate.nulls import DREAM, FROZEN_ENTITIES, MEMORY_ALONE, NO_ENTITIES
-from worldsim.evaluate.walking import Walker
+from worldsim.evaluate.walking import Walker, in_front_of
 from worldsim.world import Frame, State
 
 NULL_SHARE = 8
 """A null row is measured over one in so many walks: it shows what no skill scores, and need not be exact."""
 
+_OPENING_TICKS = 60  # enough for any door but the slowest
 _MOST_DOWN_DEG = 24.0  # that a player looks down to a ball at its feet
 
 Found = list[tuple[str, float]]
@@ -38,6 +39,7 @@ class Setting:
         self.all_slots = measurement.scene.slots
         self._eye_m = (measurement.scene.camera or Camera()).eye_height_m
         self._first = SEEDS[measurement.seeds]
+        self._opened: dict[int, Sequence[float]] = {}
         self._grid: np.ndarray | None = None
 
     def slots(self, *kinds: str) -> list[int]:
@@ -60,6 +62,17 @@ class Setting:
         walker = Walker(self.truth, self.dynamics, state, self._grid)
         self._grid = walker.grid
         return walker
+
+    def opened(self, slot: int) -> Sequence[float]:
+        """A door's FIELDS when it has been opened: the true engine opens it."""
+        if slot not in self._opened:
+            rest, space = self.all_slots[slot].rest, self.scene.action_space
+            values = np.array([one.rest for one in self.all_slots])
+            state, _ = self.truth.begin(0, in_front_of(rest[X], rest[Y], rest[HEADING], 0.9), values)
+            for action in (space.make(use=1), *[space.idle] * _OPENING_TICKS):
+                state = self.truth.after(state, action)
+            self._opened[slot] = self.truth.values(state)[slot].tolist()
+        return self._opened[slot]
 
     def is_clear(self, pose: Pose, x: float, y: float) -> bool:
         """Whether a straight way from a pose to a place is free of walls."""

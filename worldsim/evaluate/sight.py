@@ -22,7 +22,8 @@ RIGHT_M = 0.45
 """How far from the truth a place may be and still be right."""
 
 _LEAST_SHARE = 0.002  # of a frame's pixels that an entity must cover to be looked for
-_RINGS = ((0.3, 6), (0.7, 8))  # metres from the truth, and how many places there
+_RINGS = ((0.3, 4), (0.7, 6))  # metres from the truth, and how many places there
+_CLEAR_SHARE = 0.3  # of the pixels at the true place that another place must show to be told from none
 _SEEN_M = (0.5, 5.5)
 
 
@@ -67,9 +68,13 @@ def sight(
     places = [(x, y), *((x + m * math.cos(a), y + m * math.sin(a)) for m, a in turns), *also]
     gone = truth.draw(state, pose, away(values, slot))
     drawn = [truth.draw(state, pose, changed(values, slot, {X: px, Y: py})) for px, py in places]
-    mask = np.any([difference(one, gone) for one in drawn], axis=0)
-    if not mask.any():
+    masks = [difference(one, gone) for one in drawn]
+    if not masks[0].any():
         return Sighting(False, False)  # the dream is where the entity cannot be seen
+    # A place where it is all but hidden looks like the view without it: only noise would tell them apart.
+    clear = [i for i, one in enumerate(masks) if one.sum() >= _CLEAR_SHARE * masks[0].sum()]
+    places, drawn = [places[i] for i in clear], [drawn[i] for i in clear]
+    mask = np.any([masks[i] for i in clear], axis=0)
     found = nearest(picture, [gone, *drawn], grown(mask, 1))
     if found == 0:
         return Sighting(False, False)

@@ -49,7 +49,7 @@ class InView(_Sightings):
 
     def cases(self, setting: Setting) -> list[Case]:
         found: list[Case] = []
-        wanted = dict.fromkeys(HORIZONS, setting.count)
+        wanted = {h: setting.count // (2 if h == HORIZONS[-1] else 1) for h in HORIZONS}  # the longest costs most
         movers, balls = setting.slots(*_MOVERS), setting.slots("ball")
         for i in range(setting.count if movers else 0):
             if all(left <= 0 for left in wanted.values()):

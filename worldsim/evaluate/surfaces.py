@@ -17,7 +17,7 @@ from worldsim.camera import Look, Pose
 from worldsim.evaluate.living import SideLook, Walk, difference, error, frames_of
 from worldsim.evaluate.metric import Measurement, Metric, Part, Row, average, compare, dreamed
 from worldsim.evaluate.nulls import DREAM, HISTORY_SHUFFLED, LIVING
-from worldsim.evaluate.scripts import Case, Found, Script, Setting, pose_of
+from worldsim.evaluate.scripts import Case, Found, Script, Setting
 from worldsim.scene import Scene
 from worldsim.source.rooms.layout import RoomsConfig
 from worldsim.world import Frame, State
@@ -38,7 +38,7 @@ class Surfaces(Metric):
     title = "Moving surfaces"
     about = (
         "PSNR on the tokens that show pictures hung anew in each episode (hung_anew), and fire, water and screens "
-        "(moving), after so many ticks of looking to and fro; a view is drawn where the dream believes to be."
+        "(moving), after so many ticks of looking to and fro from one place."
     )
 
     def why_not(self, scene: Scene) -> str | None:
@@ -85,7 +85,7 @@ class Sways(Script):
     def judge(self, setting: Setting, case: Case, frames: Sequence[Frame]) -> Found:
         found: Found = []
         for look, state, frame in zip(case.walk.looks, case.states, frames, strict=True):
-            pose = pose_of(frame, state)
+            pose = state.pose  # only turned: a picture that stands still must not be right at a pose of its own
             true = setting.truth.draw(state, pose)
             for what in _OTHERWISE:
                 tokens = tokens_of(setting, state, pose, what)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from worldsim.entities import ON, PHASE, X, Y
+import numpy as np
+
+from worldsim.camera import Pose
+from worldsim.entities import HEADING, ON, PHASE, X, Y
 from worldsim.evaluate.living import SideLook, Walk, changed
 from worldsim.evaluate.scripts import Case, Found, Script, Setting, pose_of
 from worldsim.evaluate.sight import margin_db, may_see
-from worldsim.evaluate.walking import Walker, faced
+from worldsim.evaluate.walking import Walker, in_front_of
 from worldsim.world import Frame, State
 
 ELSEWHERE_TICKS = 200
@@ -45,7 +48,7 @@ class Tours(Script):
             kind = setting.all_slots[slot].kind.split("_")[0]
             touched = "changed" if _is_on(kind, values[slot]) != _is_on(kind, begun[slot]) else "left_alone"
             pose = pose_of(frame, state)
-            other = changed(values, slot, _other(kind, values[slot]))
+            other = changed(values, slot, _other(setting, slot, values[slot]))
             nearer = margin_db(frame.pixels, truth.draw(state, pose), truth.draw(state, pose, other))
             # Nothing to be seen of it where the dream believes to be: it has lost its way, and the thing.
             found.append((f"{_KINDS[kind]}_{touched}", float(nearer is not None and nearer > 0)))
@@ -59,9 +62,11 @@ class Tours(Script):
         state, pose = setting.level(case)
         begin, spawn = truth.begin(setting.seed(case), pose, truth.values(state))
         walker = setting.walker(begin)
-        order = [stops[i] for i in rng.permutation(len(stops))]
         past: dict[int, int] = {}
-        for slot in order:
+        left = list(stops)
+        while left:
+            slot = min(left, key=lambda i: _far(truth.values(walker.state)[i], walker.state.pose))
+            left.remove(slot)
             used = bool(rng.random() < 0.5)
             if _go_past(setting, walker, slot, used):
                 past[slot] = walker.tick
@@ -104,7 +109,8 @@ def _go_to_see(setting: Setting, walker: Walker, slot: int, metres: float) -> bo
     if kind == "pickup":
         there = walker.go_to(values[slot, X], values[slot, Y], metres, keep_off=keep_off)
     else:
-        pose = faced(values, slot, metres)
+        rest = setting.all_slots[slot].rest  # an open leaf lies elsewhere
+        pose = in_front_of(rest[X], rest[Y], rest[HEADING], metres)
         there = walker.go_to(pose.x, pose.y, 0.2, keep_off=keep_off)
     if there:
         x, y, z = setting.truth.values(walker.state)[slot, :3].tolist()
@@ -112,6 +118,10 @@ def _go_to_see(setting: Setting, walker: Walker, slot: int, metres: float) -> bo
             x, y, z = setting.all_slots[slot].rest[:3]
         walker.turn_to(x, y, z, off_deg=4)
     return there
+
+
+def _far(row: np.ndarray, pose: Pose) -> float:
+    return float(np.hypot(row[X] - pose.x, row[Y] - pose.y))
 
 
 def _pickups(setting: Setting, state: State, but: int | None = None) -> list[int]:
@@ -125,10 +135,13 @@ def _is_on(kind: str, row: Sequence[float]) -> bool:
     return abs(row[PHASE]) > 0.5 if kind == "door" else row[ON] > 0.5
 
 
-def _other(kind: str, row: Sequence[float]) -> dict[int, float]:
+def _other(setting: Setting, slot: int, row: Sequence[float]) -> dict[int, float]:
     """What a thing would be like had it been left the other way."""
-    is_on = float(_is_on(kind, row))
-    return {ON: 1 - is_on, PHASE: 1 - is_on} if kind == "door" else {ON: 1 - is_on}
+    kind = setting.all_slots[slot].kind.split("_")[0]
+    is_on = _is_on(kind, row)
+    if kind == "door":
+        return dict(enumerate(setting.all_slots[slot].rest if is_on else setting.opened(slot)))
+    return {ON: 1.0 - is_on}
 
 
 def _tells(setting: Setting, state: State, slot: int, kind: str) -> bool:
@@ -140,5 +153,5 @@ def _tells(setting: Setting, state: State, slot: int, kind: str) -> bool:
     if kind == "door" and not may_see(setting.scene, state.pose, x, y, z):
         return False
     own = truth.draw(state, state.pose)
-    other = truth.draw(state, state.pose, changed(values, slot, _other(kind, values[slot])))
+    other = truth.draw(state, state.pose, changed(values, slot, _other(setting, slot, values[slot])))
     return margin_db(own, own, other) is not None
