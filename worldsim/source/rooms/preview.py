@@ -11,7 +11,7 @@ from worldsim.entities import HEADING, X, Y, at_rest
 from worldsim.errors import SceneError
 from worldsim.scene import Scene
 from worldsim.source.rooms.geometry import wall_frame
-from worldsim.source.rooms.layout import RoomsConfig
+from worldsim.source.rooms.layout import Picture, RoomsConfig, Show, Window
 from worldsim.source.rooms.renderer import RoomsRenderer
 from worldsim.source.rooms.view import RoomsView
 
@@ -98,18 +98,22 @@ def _plan(scene: Scene, source: RoomsConfig, width: int) -> Image.Image:
         paper.rect(room.rect, _rgb(room.floor_colour, 0.55), _WALL, 5)
     for doorway in source.doorways:
         paper.rect(doorway.rect, _rgb(doorway.colour, 0.35))
-    for hung, colour in (*((p, (150, 110, 40)) for p in source.pictures), *((w, (90, 170, 235)) for w in source.windows),
-                         *((s, (240, 110, 30)) for s in source.shows)):  # fmt: skip
+    hangs: list[tuple[Picture | Window | Show, tuple[int, int, int]]] = [
+        *((picture, (150, 110, 40)) for picture in source.pictures),
+        *((window, (90, 170, 235)) for window in source.windows),
+        *((show, (240, 110, 30)) for show in source.shows),
+    ]
+    for hung, colour in hangs:
         origin, along, _, _ = wall_frame(source.room(hung.room), hung.side)
         ends = [origin + along * (hung.along + side * hung.size[0] / 2) for side in (-1, 1)]
         paper.line([(float(p[0]), float(p[1])) for p in ends], colour, 6)
     for solid in source.solids:
-        (x, y), colour = solid.at, _rgb(solid.colour)
+        x, y = solid.at
         if solid.kind == "box":
             w, d = solid.size[0] / 2, solid.size[1] / 2
-            paper.rect((x - w, y - d, x + w, y + d), colour, _INK)
+            paper.rect((x - w, y - d, x + w, y + d), _rgb(solid.colour), _INK)
         else:
-            paper.disc(x, y, solid.radius, colour)
+            paper.disc(x, y, solid.radius, _rgb(solid.colour))
     for room in source.rooms:
         x0, _, x1, y1 = room.rect
         paper.label((x0 + x1) / 2, y1 - 0.45, room.name, 22)
@@ -138,7 +142,5 @@ def _entities(paper: _Paper, scene: Scene, source: RoomsConfig) -> None:
 
 def _rgb(colour: tuple[float, float, float], share: float = 1.0) -> tuple[int, int, int]:
     """sRGB in [0, 1] as bytes, mixed with the paper's colour."""
-    red, green, blue = (
-        round(255 * min(c, 1.0) * share + p * (1 - share)) for c, p in zip(colour, _PAPER, strict=True)
-    )
+    red, green, blue = (round(255 * min(c, 1.0) * share + p * (1 - share)) for c, p in zip(colour, _PAPER, strict=True))
     return red, green, blue
