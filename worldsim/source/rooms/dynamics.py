@@ -9,7 +9,7 @@ from worldsim.action import Action
 from worldsim.camera import Pose
 from worldsim.scene import Scene
 from worldsim.source.rooms.collisions import Disc, Leaf, gap_to_leaf
-from worldsim.source.rooms.geometry import wall_holes
+from worldsim.source.rooms.geometry import hearth, wall_holes
 from worldsim.source.rooms.layout import Rect, RoomsConfig, camera_of, rooms_of
 
 _WALL_M = 0.3  # depth of a wall behind its face, more than one tick of running
@@ -27,6 +27,7 @@ class Dynamics:
             for s in rooms_of(scene).solids
             if s.kind == "box"
         ]
+        self.boxes += [hearth(rooms_of(scene), show) for show in rooms_of(scene).shows if show.kind == "fire"]
         self.discs: list[Disc] = [(*s.at, s.radius) for s in rooms_of(scene).solids if s.kind != "box"]
 
     def advance(self, pose: Pose, action: Action, leaves: Sequence[Leaf] = (), bodies: Sequence[Disc] = ()) -> Pose:

@@ -11,6 +11,7 @@ from worldsim.source.rooms.layout import Doorway, Picture, Rect, Room, RoomsConf
 from worldsim.source.rooms.mesh import Material, Mesh
 
 _SHOWS = (Material.FIRE, Material.WATER, Material.SCREEN, Material.JET)
+_HEARTH_M = 0.22, 0.3  # how wide and how deep the frame of a fire is
 _FLOORS = {"planks": Material.PLANKS, "tiles": Material.TILES, "carpet": Material.CARPET}
 
 
@@ -241,13 +242,22 @@ def show_corners(source: RoomsConfig, show: Show) -> tuple[np.ndarray, np.ndarra
     return origin + along * show.along + np.array([0, 0, show.up]), along, normal
 
 
+def hearth(source: RoomsConfig, show: Show) -> Rect:
+    """The floor that a fire and its frame take up: nobody walks there."""
+    centre, along, normal = show_corners(source, show)
+    half = along * (show.size[0] / 2 + _HEARTH_M[0])
+    ends = np.stack([centre - half, centre + half + normal * _HEARTH_M[1]])[:, :2]
+    (x0, y0), (x1, y1) = ends.min(axis=0).tolist(), ends.max(axis=0).tolist()
+    return x0, y0, x1, y1
+
+
 def _show(mesh: Mesh, source: RoomsConfig, show: Show) -> None:
     """A screen in its frame, or a fire before the dark back of its hearth."""
     number = source.rooms.index(source.room(show.room))
     centre, along, normal = show_corners(source, show)
     w, h = show.size
     right = along if np.dot(np.cross(along, (0, 0, 1)), normal) > 0 else -along
-    border, depth = (0.22, 0.3) if show.kind == "fire" else (0.07, 0.06)
+    border, depth = _HEARTH_M if show.kind == "fire" else (0.07, 0.06)
     up = np.array([0, 0, 1.0])
     bars = [(right * (w / 2 + border / 2) * s, right * border / 2 + up * (h / 2 + border)) for s in (-1, 1)]
     bars += [(up * (h / 2 + border / 2), right * (w / 2 + border) + up * border / 2)]
