@@ -107,6 +107,22 @@ def test_the_bars_texts_keep_apart_and_end_before_the_edge(hud, status, size, mo
     assert spans(surface, 5, 22)[-1][1] < size[0] - 2 and spans(surface, 25, 44)[-1][1] < size[0] - 2
 
 
+def test_the_bar_tells_what_was_found_and_which_events_last_only_where_there_are_any(hud, status, monkeypatch):
+    drawn: list[str] = []
+    plain = Hud.text
+
+    def text(self, surface, font, words, *rest):
+        drawn.append(words)
+        return plain(self, surface, font, words, *rest)
+
+    monkeypatch.setattr(Hud, "text", text)
+    StatusBar(hud).draw((960, 46), status)
+    assert not any("found" in words for words in drawn)
+    status.found, status.under_way = (2, 3), ("night", "lights_out")
+    StatusBar(hud).draw((960, 46), status)
+    assert {"2 / 3 found", "night", "lights out"} <= set(drawn)
+
+
 @pytest.mark.parametrize("size", SIZES[1:])
 def test_the_key_card_cuts_no_word_and_closes_at_any_key(hud, status, size, monkeypatch):
     cut: list[str] = []

@@ -15,7 +15,21 @@ import worldsim
 ROOT = Path(worldsim.__file__).parent
 # Who may import whom, lowest first: a module may import from its own layer and from lower ones.
 LAYERS = [
-    {"errors", "config", "stepwise", "registry", "action", "camera", "psnr", "runtime", "scene", "world", "checkpoint"},
+    {
+        "errors",
+        "config",
+        "stepwise",
+        "registry",
+        "action",
+        "camera",
+        "psnr",
+        "runtime",
+        "entities",
+        "event",
+        "scene",
+        "world",
+        "checkpoint",
+    },  # fmt: skip
     {"kernels", "source", "diffusion"},
     {"model"},
     {"inference"},

@@ -27,7 +27,9 @@ from PIL import Image, UnidentifiedImageError
 
 from worldsim.camera import Look, Pose
 from worldsim.config import from_mapping, mapping_hash, plain_data, read_yaml, require, shown_path, to_mapping
+from worldsim.entities import FIELDS, Entities, quantised, values_of
 from worldsim.errors import CheckpointError, ConfigError, SpawnError, nearest, shown
+from worldsim.event import FADE, Happening
 from worldsim.scene import Scene
 from worldsim.world import Spawn
 
@@ -59,14 +61,42 @@ class SamplerConfig:
 
 @dataclass(frozen=True)
 class SpawnEntry:
-    """A start picture of the checkpoint: file in `spawns/`, pose as x, y, yaw, pitch."""
+    """A start picture of the checkpoint: file in `spawns/`, pose as x, y, yaw, pitch; if known, the entities in whole
+    quanta and how far events are."""
 
     name: str
     file: str
     pose: tuple[float, float, float, float] | None = None
+    entities: Entities | None = None
+    events: Happening | None = None
 
     def __post_init__(self) -> None:
         require(_stays_inside(self.file), f"file must be a name inside the folder spawns, got {shown(self.file)}")
+
+    @staticmethod
+    def of(spawn: Spawn) -> SpawnEntry:
+        """What is written of a start picture beside the picture."""
+        pose = None if spawn.pose is None else spawn.pose.as_tuple()
+        entities = None if spawn.entities is None else quantised(spawn.entities)
+        return SpawnEntry(spawn.name, f"{spawn.name}.png", pose, entities, spawn.happening)
+
+    def check(self, scene: Scene) -> None:
+        """Hold the entities and events against those of the scene. Raises ConfigError."""
+        name, rows, events = f"spawns: {self.name[:40]}", self.entities, self.events
+        if rows is not None:
+            slots, fields = len(scene.slots), len(FIELDS)
+            require(len(rows) == slots, f"{name} must tell of the scene's {slots} entities, got {len(rows)}")
+            for row in rows:
+                require(len(row) == fields, f"{name}: an entity has {fields} whole numbers, got {len(row)}")
+                require(all(abs(n) < 2**31 for n in row), f"{name}: an entity's numbers must fit in 32 bits")
+        if events is not None:
+            for numbers in (events.steps, events.left):
+                require(
+                    len(numbers) == len(scene.events),
+                    f"{name} must tell of the scene's {len(scene.events)} events, got {len(numbers)}",
+                )
+            require(all(0 <= n <= FADE for n in events.steps), f"{name}: steps of events must lie in [0, {FADE}]")
+            require(all(-1 <= n < 2**31 for n in events.left), f"{name}: the ticks left of events must be -1 or more")
 
 
 @dataclass(frozen=True)
@@ -97,6 +127,7 @@ class CheckpointInfo:
             require(bool(_HASH.fullmatch(mark)), f"files.{file[:40]} must be a SHA-256, got {shown(mark)}")
         for entry in self.spawns:
             require(f"spawns/{entry.file}" in self.files, f"files must list spawns/{entry.file[:60]}")
+            entry.check(self.scene)
 
 
 @dataclass(frozen=True)
@@ -134,7 +165,8 @@ class Checkpoint:
             if entry.name == name:
                 pixels = _read_picture(self.file(f"spawns/{entry.file}"), self.scene)
                 pose = None if entry.pose is None else Pose(entry.pose[0], entry.pose[1], Look(*entry.pose[2:]))
-                return Spawn(entry.name, pixels, pose)
+                entities = None if entry.entities is None else values_of(entry.entities)
+                return Spawn(entry.name, pixels, pose, entities, entry.events)
         if name is not None and _is_file(name):
             return Spawn(str(name), _read_picture(Path(name), self.scene))
         known = [e.name for e in entries]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worldsim.config import require
-from worldsim.errors import shown
+from worldsim.errors import nearest, shown
 
 FADE = 8
 """Ticks in which an event fades in or out."""
@@ -54,6 +54,20 @@ class Happening:
     def levels(self) -> tuple[float, ...]:
         """How far each event has faded in, in [0, 1]."""
         return tuple(step / FADE for step in self.steps)
+
+    @staticmethod
+    def begun(events: Sequence[Event], names: Sequence[str], tick_hz: float) -> Happening:
+        """These events called one after another, and those that last wholly faded in. Raises ConfigError naming the
+        nearest."""
+        happening, known = Happening.none(events), [event.name for event in events]
+        for name in names:
+            require(name in known, f"no event is called {shown(name)}, {nearest(name, known)}")
+            happening = happening.after(events, [int(name == other) for other in known], tick_hz)
+        return Happening(tuple(FADE if ticks else 0 for ticks in happening.left), happening.left)
+
+    def under_way(self, events: Sequence[Event]) -> tuple[str, ...]:
+        """The names of the events that last. Where nothing is known of events, none do."""
+        return tuple(event.name for event, ticks in zip(events, self.left, strict=False) if ticks)
 
     def after(self, events: Sequence[Event], called: Sequence[int], tick_hz: float) -> Happening:
         """One tick later. called: 1 for each event that the action calls."""

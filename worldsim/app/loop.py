@@ -206,6 +206,7 @@ class Desktop:
         look = None if message.look is None else Look(*message.look)
         self.screen.take_frame(pixels, look, message.tick)
         status.tick, self._earliest, self._replaying = message.tick, message.earliest, message.replaying
+        status.found, status.under_way = message.found, message.under_way
         self.played.draft |= {**(message.draft or {}), "accepted": message.accepted, "missed": message.missed}
         status.take_drafts(self.played.draft)
         if message.tick_ms is not None:  # made for an action: no reset, rewind or replayed frame

@@ -147,6 +147,8 @@ class Status:
     plain_ms: float = 0.0
     late: int = 0
     reward: float | None = None  # of this episode so far; None where a world gives none
+    found: tuple[int, int] | None = None  # of the entities that count, and how many there are; None where none count
+    under_way: tuple[str, ...] = ()  # the names of the events that last
     recording_s: float | None = None
     timings: deque[dict[str, float]] = field(default_factory=lambda: deque(maxlen=TIMELINE_TICKS))  # ms by part
     mode: str = ""

@@ -12,6 +12,7 @@ from worldsim.cli.arguments import float_in, int_in, report
 from worldsim.errors import ConfigError, DisplayError
 from worldsim.play.action_sources import action_source, bundled_traces, spawn_for
 from worldsim.play.hand import PREFIX
+from worldsim.play.spawn_notes import with_events
 from worldsim.runtime import BACKENDS
 from worldsim.worlds.catalogue import LoadOptions, WorldEntry
 
@@ -32,6 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ticks", type=int_in(0), help="end after so many ticks")
     parser.add_argument("--seed", type=int_in(0, 2**63 - 1), default=0)
     parser.add_argument("--spawn", help="a spawn's name, or any picture file")
+    parser.add_argument(
+        "--events", type=lambda text: tuple(text.split(",")), default=(), metavar="NAME,...",
+        help="events that are under way from the start, as night,fog",
+    )  # fmt: skip
     parser.add_argument("--steps", type=int_in(1), help="denoising passes a frame: 1, 2, 4 or 8")
     parser.add_argument("--speculate", type=_speculate, default="auto", metavar="auto|off|COUNT")
     parser.add_argument(
@@ -130,7 +135,7 @@ def _headless(args: argparse.Namespace, entry: WorldEntry) -> int:
         return _replay(args)
     scene, kind = entry.scene, args.actions or "random"
     actions = action_source(kind, scene, args.seed, args.sensitivity, args.invert_y)
-    spawn = entry.spawn(spawn_for(entry, args.spawn, kind, args.seed))
+    spawn = with_events(scene, entry.spawn(spawn_for(entry, args.spawn, kind, args.seed)), args.events)
     ticks = _DEFAULT_TICKS if args.ticks is None else args.ticks
     with entry.load(LoadOptions(args.steps, args.threads, args.backend, args.device)) as loaded:
         settings = SessionSettings(
@@ -185,14 +190,14 @@ def _window(args: argparse.Namespace, entry: WorldEntry) -> int:
     if args.replay:
         read_trace(args.replay)
     spawn = spawn_for(entry, args.spawn, args.actions, args.seed)
-    entry.spawn(spawn)  # a wrong one is said before a window opens
+    with_events(entry.scene, entry.spawn(spawn), args.events)  # what is wrong is said before a window opens
     if args.actions:
         action_source(args.actions, entry.scene, args.seed)
     others = [name for name in checkpoint_names() if name != entry.name]
     engine = EngineSettings(
         checkpoint=entry.name, seed=args.seed, spawn=spawn, steps=args.steps, speculate=args.speculate,
         threads=args.threads, backend=args.backend, device=args.device, anchor=args.anchor,
-        tolerance_deg=_tolerance_deg(args),
+        tolerance_deg=_tolerance_deg(args), events=args.events,
         record=str(args.record) if args.record else None, replay=str(args.replay) if args.replay else None,
     )  # fmt: skip
     settings = WindowSettings(

@@ -24,7 +24,8 @@ SLOT_BYTES = 1024 * 1024 * 3  # the largest frame of a scene
 @dataclass(frozen=True)
 class EngineSettings:
     """What the session is to be. steps: for every world that takes steps, those swapped in later too. replay: a trace
-    to play instead of taking actions. tolerance_deg: how far a tick's motion may be from the hand's, see Session."""
+    to play instead of taking actions. tolerance_deg: how far a tick's motion may be from the hand's, see Session.
+    events: the names of those under way from the start."""
 
     checkpoint: str
     seed: int = 0
@@ -38,6 +39,7 @@ class EngineSettings:
     replay: str | None = None
     anchor: str = "frame"
     tolerance_deg: float = 0.0
+    events: tuple[str, ...] = ()
 
 
 # From the window to the engine
@@ -134,7 +136,8 @@ class FrameShown:
     None without a camera. earliest: the first tick that can be gone back to. id: of the `Advance` it answers, None for
     any other frame; tick_ms, action (the one used), drafted, reward and spent (ms by part) are of that tick.
     accepted, missed: ticks so far that found a draft, and that found only others. draft: all figures on drafts, now
-    and then.
+    and then. found: how many of the entities that count the player has, and how many there are; None where none count.
+    under_way: the names of the events that last.
     """
 
     serial: int
@@ -155,6 +158,8 @@ class FrameShown:
     missed: int = 0
     spent: dict[str, float] = field(default_factory=dict)
     draft: dict[str, Any] | None = None
+    found: tuple[int, int] | None = None
+    under_way: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

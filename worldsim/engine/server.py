@@ -36,6 +36,7 @@ from worldsim.engine.protocol import (
     StartReplay,
     Swap,
 )
+from worldsim.entities import ON, Slot, counted
 from worldsim.errors import WorldsimError
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Engine:
         from worldsim.engine.frame_ring import FrameRing
         from worldsim.engine.world_loader import WorldLoader
         from worldsim.play.session import Session, SessionSettings
+        from worldsim.play.spawn_notes import with_events
         from worldsim.worlds.catalogue import LoadOptions, find_world
 
         self._pipe = pipe
@@ -89,12 +91,13 @@ class Engine:
         self._loader = WorldLoader(settings)
         self._epoch = 0
         self._told: LoadedWorld | None = None  # the world that the window knows of
+        self._slots: tuple[Slot, ...] = ()  # its entities
         self._due = self._figured_at = 0.0
         self._ticks = 0
         self._replay: Replay | None = None
         self._prelude = 0
         entry = find_world(settings.checkpoint)
-        spawn = entry.spawn(settings.spawn)
+        spawn = with_events(entry.scene, entry.spawn(settings.spawn), settings.events)
         options = LoadOptions(settings.steps, settings.threads, settings.backend, settings.device, beside_window=True)
         wanted = SessionSettings(
             settings.speculate, seed=settings.seed, anchor=settings.anchor, tolerance_deg=settings.tolerance_deg
@@ -180,8 +183,10 @@ class Engine:
         if action is None:
             self._say(Dropped(message.id))
             return
+        before = self._session.frame
         result = self._session.advance(action, message.wanted_deg)
         self._show(result.frame, message.id, result)
+        self._tell_found(before, result.frame)
         if result.reanchored:
             self._show(self._session.frame)
             begun = "its own last picture" if self._session.frame is result.frame else "the nearest start"
@@ -204,8 +209,7 @@ class Engine:
     def _show(self, frame: Frame, id: int | None = None, result: TickResult | None = None) -> None:
         """Show a frame of the session that plays. id: of the action it answers. result: of its tick."""
         self._tell_scene()
-        session = self._playing
-        look = frame.look
+        session, scene, look = self._playing, self._playing.scene, frame.look
         self._ring.show(
             frame.pixels,
             FrameShown(
@@ -218,6 +222,7 @@ class Engine:
                 reward=frame.reward, ended=frame.terminated or frame.truncated,
                 replaying=self._replay is not None, accepted=session.drafts.accepted, missed=session.drafts.missed,
                 spent=session.timings.take() if result is not None else {}, draft=self._figures(),
+                found=self._found(frame), under_way=frame.happening.under_way(scene.events),
             ),
         )  # fmt: skip
 
@@ -229,6 +234,22 @@ class Engine:
         self._figured_at = now
         return self._playing.drafts.figures()
 
+    def _found(self, frame: Frame) -> tuple[int, int] | None:
+        """How many of the entities that count the player has, and how many there are; None where none count."""
+        if frame.entities is None or not any(slot.counted for slot in self._slots):
+            return None
+        return counted(self._slots, frame.entities)
+
+    def _tell_found(self, before: Frame, frame: Frame) -> None:
+        """Name what the player has found in a tick."""
+        found = self._found(frame)
+        if found is None or before.entities is None or frame.entities is None:
+            return
+        gone = (before.entities[:, ON] >= 0.5) & (frame.entities[:, ON] < 0.5)
+        names = [slot.name for slot, is_gone in zip(self._slots, gone, strict=True) if slot.counted and is_gone]
+        if names:
+            self._say(Note(f"{' and '.join(names)} found, {found[0]} of {found[1]}"))
+
     def _tell_scene(self) -> None:
         """Before a frame of another world is shown, say what it is of."""
         session = self._playing
@@ -237,7 +258,7 @@ class Engine:
         if self._told is None or session.scene != self._told.scene:
             self._epoch += 1
             self._ring.forget()
-        self._told = session.loaded
+        self._told, self._slots = session.loaded, session.scene.slots
         recording = self._session.recording
         self._say(
             Ready(

@@ -30,7 +30,7 @@ def write_checkpoint(
     if generator is not None:
         writers[GENERATOR] = _writer_of(generator)
     for spawn in spawns:
-        entry = SpawnEntry(spawn.name, f"{spawn.name}.png", None if spawn.pose is None else spawn.pose.as_tuple())
+        entry = SpawnEntry.of(spawn)
         writers[f"spawns/{entry.file}"] = partial(_write_picture, spawn.pixels)
         entries.append(entry)
     write_files(path, info, tuple(entries), writers)

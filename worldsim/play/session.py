@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from worldsim.action import Action
@@ -214,12 +214,17 @@ class Session:
         return self.frame
 
     def reanchor(self, spawn: Spawn | None) -> Frame:
-        """Begin the context afresh from one picture: the newest frame, or a spawn, with its pose. Play goes on."""
+        """Begin the context afresh from one picture: the newest frame, or a spawn, with its pose and, where it tells of
+        them, its entities and events. Play goes on."""
         self._drafts.drop()
         world, frame, action = self.loaded.world, self.frame, self._history.newest.action
         if spawn is not None:
             look = spawn.pose.look if spawn.pose else frame.look
-            frame, action = Frame(spawn.pixels, frame.tick, look, spawn.pose), self.scene.action_space.idle
+            frame, action = replace(
+                frame, pixels=spawn.pixels, look=look, pose=spawn.pose, reward=None, terminated=False, truncated=False,
+                entities=frame.entities if spawn.entities is None else spawn.entities,
+                happening=frame.happening if spawn.happening is None else spawn.happening,
+            ), self.scene.action_space.idle  # fmt: skip
         state = world.prefill(self.settings.seed, [ObservedFrame(frame, action)])
         if state is None:
             return frame

@@ -35,11 +35,12 @@ class SourceWorld(World):
         return type(self).__name__
 
     def spawns(self) -> list[Spawn]:
-        """The scene's places to start from, with their pictures."""
+        """The scene's places to start from, with their pictures and what lives in them."""
         found = []
         for point in self.scene.spawns:
-            empty = Spawn(point.name, self.blank(), point.pose)
-            found.append(Spawn(point.name, self.start(0, empty)[1].pixels, point.pose))
+            _, frame = self.start(0, Spawn(point.name, self.blank(), point.pose))
+            happening = frame.happening if frame.happening.steps else None
+            found.append(Spawn(point.name, frame.pixels, point.pose, frame.entities, happening))
         return found
 
     def episode(self, seed: int) -> tuple[Player, State, Frame]:

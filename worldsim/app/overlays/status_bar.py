@@ -51,11 +51,14 @@ class StatusBar(Overlay):
         return cells
 
     def _place_line(self, surface: pygame.Surface, status: Status, gap: int, width: int) -> None:
-        """World and tick, reward, recording and mode, then the note, or the keys to know while there is none."""
+        """World and tick, recording, reward, what was found, events, mode; then the note, or the keys to know while
+        there is none."""
         hud, y = self.hud, 27
         name = hud.shortened(hud.small, Path(status.checkpoint).name, width // 3)
         x = hud.cell(surface, name, f"tick {status.tick}", _EDGE, y, width - _EDGE)
-        marks = [(status.mode, ACCENT)]
+        marks = [(name.replace("_", " "), ACCENT) for name in status.under_way] + [(status.mode, ACCENT)]
+        if status.found is not None:
+            marks.insert(0, (f"{status.found[0]} / {status.found[1]} found", ACCENT))
         if status.recording_s is not None:
             minutes, seconds = divmod(int(status.recording_s), 60)
             marks.insert(0, (f"REC {minutes:02d}:{seconds:02d}", RECORD))
