@@ -16,7 +16,7 @@ from worldsim.camera import Camera, Pose, rotation
 from worldsim.entities import X, Y
 from worldsim.evaluate.living import Truth, away, changed, difference, error, grown, nearest
 from worldsim.scene import Scene
-from worldsim.world import State
+from worldsim.world import Frame, State
 
 RIGHT_M = 0.45
 """How far from the truth a place may be and still be right."""
@@ -57,12 +57,15 @@ def in_view(truth: Truth, state: State, slot: int) -> bool:
     return may_see(truth.scene, state.pose, x, y, z) and mask_of(truth, state, state.pose, slot) is not None
 
 
-def sight(
-    truth: Truth, state: State, slot: int, pose: Pose, picture: np.ndarray, also: Sequence[tuple[float, float]] = ()
-) -> Sighting:
-    """What a dreamed picture, uint8 (H, W, 3), says of a mover. state: the true one. pose: where the dream believes to
-    be. also: other places (x, y) that a wrong dream may show it at, as where it began."""
-    values = truth.values(state)
+def sight(truth: Truth, state: State, slot: int, frame: Frame, also: Sequence[tuple[float, float]] = ()) -> Sighting:
+    """What a dreamed frame says of a mover. state: the true one. also: other places (x, y) that a wrong dream may show
+    it at, as where it began.
+
+    All else is drawn as the dream believes it: in a room that it holds to be dark, a ball is looked for in the dark.
+    """
+    values, pose, picture = truth.values(state).copy(), frame.pose or state.pose, frame.pixels
+    if frame.entities is not None:
+        values[np.arange(len(values)) != slot] = np.delete(frame.entities, slot, axis=0)
     x, y = values[slot, X], values[slot, Y]
     turns = [(m, 2 * math.pi * i / n) for m, n in _RINGS for i in range(n)]
     places = [(x, y), *((x + m * math.cos(a), y + m * math.sin(a)) for m, a in turns), *also]

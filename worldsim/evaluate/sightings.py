@@ -10,7 +10,7 @@ import numpy as np
 from worldsim.action import Action
 from worldsim.entities import X, Y
 from worldsim.evaluate.living import SideLook, Walk, plain
-from worldsim.evaluate.scripts import Case, Found, Script, Setting, believed_off_m, pose_of
+from worldsim.evaluate.scripts import Case, Found, Script, Setting, believed_off_m
 from worldsim.evaluate.sight import in_view, sight
 from worldsim.world import Frame, State
 
@@ -33,7 +33,7 @@ class _Sightings(Script):
             slot, when = look.note
             kind = setting.all_slots[slot].kind.split("_")[0]
             also = [(begun[slot, X], begun[slot, Y])]
-            seen = sight(setting.truth, state, slot, pose_of(frame, state), frame.pixels, also)
+            seen = sight(setting.truth, state, slot, frame, also)
             found += [(f"present_{when}", seen.present), (f"{kind}_present_{when}", seen.present)]
             if not kind.startswith("prop"):  # what swings in its place is always near it
                 found += [(f"placed_{when}", seen.placed), (f"{kind}_placed_{when}", seen.placed)]
