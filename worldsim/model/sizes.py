@@ -6,7 +6,9 @@ from worldsim.model.generator import GeneratorConfig
 from worldsim.model.place_memory import PlaceConfig
 
 MODELS = {
-    "default": GeneratorConfig(width=128, depth=2, hidden=256, place=PlaceConfig(hidden=384, depth=1)),
+    "default": GeneratorConfig(
+        width=128, depth=2, hidden=256, place=PlaceConfig(fine_m=0.125, fine_features=6, hidden=384, depth=1)
+    ),
     "tiny": GeneratorConfig(width=64, depth=2, hidden=128, place=PlaceConfig(hidden=256, depth=1)),
     # About Next-Frame Diffusion's shape (Cheng et al. 2025): 310 M parameters, 32 frames of context; for 384x224 frames
     # (336 tokens) at 4 steps, on a GPU.
