@@ -13,7 +13,7 @@ from worldsim.scene import Scene
 class Preset:
     """Batch sizes and lengths for a kind of machine. codec_frames: how many frames the codec stage holds in memory."""
 
-    codec_batch: int = 32
+    codec_batch: int = 12
     codec_frames: int = 44_000
     clips: int = 10
     clip_frames: int = 9
