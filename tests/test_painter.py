@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from worldsim.camera import Camera
+from worldsim.camera import Camera, Pose
 from worldsim.entities import FIELDS, HEADING, ON, Slot, X, Y
 from worldsim.model.generator import Generator, GeneratorConfig, Shape, View
 from worldsim.model.place_memory import PlaceConfig
@@ -98,3 +100,21 @@ def test_entities_that_are_not_carried_on_stay_as_they_are(generator):
     _, whole = generator.carry_on(condition)
     assert condition.entities is not None and whole.shape == (2, 3, len(FIELDS))
     assert torch.allclose(whole * generator.quanta, condition.entities, atol=1e-3)
+
+
+def test_entities_are_read_from_a_picture_by_painting_them(generator):
+    """What is painted of rows, given as a picture, is read as those rows; what cannot be seen rests."""
+    from worldsim.worlds.read_entities import read_entities
+
+    reading = copy.deepcopy(generator)
+    with torch.no_grad():
+        reading.condition.painter.paint.weight.mul_(20)  # what is painted can be seen
+        reading.seen_rows[0, :, X] = torch.linspace(-1.5, 1.5, reading.seen_rows.shape[1])
+        reading.seen_rows[0, :, Y] = torch.linspace(2.0, 3.5, reading.seen_rows.shape[1])
+        true = torch.tensor([slot.rest for slot in SHAPE.slots])
+        true[0] = reading.seen_rows[0, 20]
+        condition = SHAPE.still(torch.zeros(1, 4))
+        latent = reading.condition.expect(replace(condition, entities=true[None]))[0]
+    read = read_entities(reading, latent, Pose(0.0, 0.0))
+    assert abs(read[0, X] - float(true[0, X])) < 0.15 and abs(read[0, Y] - float(true[0, Y])) < 0.3
+    assert read[2].tolist() == pytest.approx(list(LAMP.rest))

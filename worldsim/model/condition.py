@@ -231,6 +231,12 @@ class ConditionEncoder(nn.Module):
             azimuth, elevation = azimuth[:, picked], elevation[:, picked]
         return self._expect(condition, self._own_rays(condition, azimuth, elevation), picked)[1:]
 
+    def recalled(self, condition: Condition) -> Recalled:
+        """What the place memory knows of the frames, before anything is painted into it."""
+        assert self.memory is not None
+        own_ray = self._own_rays(condition, *self.grid(condition.look))
+        return self.memory(condition.position, condition.look, own_ray)
+
     def _expect(
         self, condition: Condition, own_ray: Tensor, picked: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:

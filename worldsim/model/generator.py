@@ -28,6 +28,8 @@ from worldsim.model.place_memory import Extent, PlaceConfig, PlaceMemory
 from worldsim.model.transitions import EntityTransitions
 from worldsim.stepwise import Stepwise
 
+SEEN_ROWS = 64  # of each entity
+
 
 @dataclass(frozen=True)
 class GeneratorConfig:
@@ -159,6 +161,7 @@ class Generator(nn.Module):
     slot_cos: Tensor
     slot_sin: Tensor
     quanta: Tensor
+    seen_rows: Tensor
 
     def __init__(self, config: GeneratorConfig, shape: Shape) -> None:
         super().__init__()
@@ -196,6 +199,9 @@ class Generator(nn.Module):
         self.transitions: EntityTransitions | None = None
         if view is not None and shape.slots:
             self.transitions = EntityTransitions(shape.slots, shape.actions, shape.events, view.extent, view.step_m)
+        if view is not None and shape.slots:  # rows that entities were seen to have: see worlds.read_entities
+            rest = torch.tensor([slot.rest for slot in shape.slots])[:, None]
+            self.register_buffer("seen_rows", rest.expand(-1, SEEN_ROWS, -1).clone())
         self.register_buffer("quanta", torch.tensor(QUANTA, dtype=torch.float32), persistent=False)
         for layer in (self.condition_modulation, self.condition_final, self.token_out):
             nn.init.zeros_(layer.weight)

@@ -27,6 +27,7 @@ from worldsim.model.generator import Generator
 from worldsim.scene import Scene
 from worldsim.stepwise import Stepwise, finish
 from worldsim.world import Frame, ObservedFrame, Spawn, World
+from worldsim.worlds.read_entities import read_entities
 from worldsim.worlds.relocalise import relocalise
 
 _START = 1  # which noise: of the first picture, apart from that of ticks
@@ -80,6 +81,8 @@ class NeuralWorld(World):
         self._networks = networks
         self._rollout = Rollout(networks.network, steps, context_level)
         self._found: dict[bytes, Pose | None] = {}
+        self._read: dict[bytes, np.ndarray] = {}
+        self._reads = bool(scene.slots) and networks.generator.condition.painter is not None
         self._device = next(networks.generator.parameters()).device
 
     @property
@@ -109,12 +112,15 @@ class NeuralWorld(World):
         return NeuralWorld(self._scene, networks, self.steps, self._rollout.context_level)
 
     def start(self, seed: int, spawn: Spawn) -> tuple[NeuralState, Frame]:
-        """One picture, written to the whole context with zero action, at its pose or where it seems to be from. Of what
-        the spawn does not tell, entities are at rest and no event is on."""
+        """One picture, written to the whole context with zero action, at its pose or where it seems to be from.
+        Entities that the spawn does not tell of are read from the picture; no event is on unless it says so."""
         pose = spawn.pose or self._seems_from(spawn.pixels)
         look = pose.look if pose else None if self._scene.camera is None else Look()
+        entities = spawn.entities
+        if entities is None and pose is not None and self._reads:
+            entities = self._shows(spawn.pixels, pose)
         begun = Frame(
-            spawn.pixels, 0, look, pose, entities=spawn.entities, happening=spawn.happening or Happening()
+            spawn.pixels, 0, look, pose, entities=entities, happening=spawn.happening or Happening()
         )  # fmt: skip
         state = self._first(seed, begun, self._space.idle)
         return state, _framed(spawn.pixels, state)
@@ -127,6 +133,13 @@ class NeuralWorld(World):
         if key not in self._found:
             self._found = {key: relocalise(self.generator, self._encode(pixels), place.bounds)}
         return self._found[key]
+
+    def _shows(self, pixels: np.ndarray, pose: Pose) -> np.ndarray:
+        """The entities as a picture from a pose shows them; read once."""
+        key = pixels.tobytes()
+        if key not in self._read:
+            self._read = {key: read_entities(self.generator, self._encode(pixels), pose)}
+        return self._read[key]
 
     @property
     def max_branches(self) -> int:  # type: ignore[override]

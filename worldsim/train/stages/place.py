@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from worldsim.data.latents import Latents
-from worldsim.model.generator import Generator
+from worldsim.model.generator import SEEN_ROWS, Generator
 from worldsim.train.pictures import place_picture
 from worldsim.train.restore import with_place_memory
 from worldsim.train.setup import Setup
@@ -46,6 +46,9 @@ class PlaceStage(Stage):
         generator.condition.memory.requires_grad_(True)
         if generator.condition.painter is not None:
             generator.condition.painter.requires_grad_(True)
+        if latents.entities is not None and generator.transitions is not None:
+            picks = np.random.Generator(np.random.Philox(key=11)).integers(len(latents.entities), size=SEEN_ROWS)
+            generator.seen_rows.copy_(latents.entities[torch.from_numpy(picks)].transpose(0, 1))
 
     @classmethod
     def create(cls, setup: Setup) -> PlaceStage:
