@@ -172,6 +172,8 @@ def test_an_unknown_word_is_told_with_the_nearest_and_stays_to_be_corrected(line
     assert line.press(pygame.K_RETURN, "\r", status) is Press.KEEP and line.take_called() is None
     assert pygame.image.tobytes(line.draw((600, 300), status), "RGB") != before
     assert line._wrong == "no event is called 'nigth', did you mean 'night'?"
+    line.press(pygame.K_F12, "", status)
+    assert line._wrong, "a screenshot is of what was there"
     for _ in range(2):
         line.press(pygame.K_BACKSPACE, "\b", status)
     typed(line, status, "ht")

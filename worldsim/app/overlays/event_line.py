@@ -32,8 +32,9 @@ class EventLine(Overlay):
         return status.scene is not None and bool(status.scene.events)
 
     def press(self, key: int, text: str, status: Status) -> Press:
-        names = _names(status)
-        self._wrong = ""
+        if key in _FUNCTION_KEYS:
+            return Press.PASS
+        names, self._wrong = _names(status), ""
         if key in (0, pygame.K_ESCAPE):
             self._typed = ""
             return Press.CLOSE
@@ -44,8 +45,6 @@ class EventLine(Overlay):
             self._typed = os.path.commonprefix(found) if found else self._typed
         elif key == pygame.K_BACKSPACE:
             self._typed = self._typed[:-1]
-        elif key in _FUNCTION_KEYS:
-            return Press.PASS
         elif text.isprintable() and len(self._typed) + len(text) <= _LONGEST:
             self._typed += text.replace(" ", "_")
         return Press.KEEP
