@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+
+from worldsim.scene import FrameSize, Scene, load_scene
 
 ROOT = Path(__file__).parent.parent
 
@@ -15,8 +18,20 @@ ROOT = Path(__file__).parent.parent
 LIVING = str(ROOT / "tests/data/living.yaml")
 
 
-def make_checkpoint(folder: Path, seed: int, scene_name: str = "gallery") -> Path:
-    """A checkpoint of random weights."""
+def small_gallery() -> Scene:
+    """The gallery in pictures that cost less than half as much."""
+    return replace(load_scene("gallery"), frame=FrameSize(160, 96))
+
+
+def still_gallery() -> Scene:
+    """The small gallery as a place where nothing lives and nothing changes."""
+    scene = small_gallery()
+    hung = tuple(picture for picture in scene.source.pictures if picture.style != "anew")
+    return replace(scene, source=replace(scene.source, entities=(), shows=(), pictures=hung), events=())
+
+
+def make_checkpoint(folder: Path, seed: int, scene: Scene | None = None) -> Path:
+    """A checkpoint of random weights, of the small gallery if no scene is given."""
     import torch
 
     from worldsim.camera import Look, Pose
@@ -26,10 +41,10 @@ def make_checkpoint(folder: Path, seed: int, scene_name: str = "gallery") -> Pat
     from worldsim.model.generator import Generator, GeneratorConfig
     from worldsim.model.place_memory import PlaceConfig
     from worldsim.model.weights import shape_of, write_checkpoint
-    from worldsim.scene import load_scene, scene_hash
+    from worldsim.scene import scene_hash
     from worldsim.world import Spawn
 
-    scene = load_scene(scene_name)
+    scene = scene or small_gallery()
     torch.manual_seed(seed)
     codec = Codec(CodecConfig(channels=8, encoder_widths=(16, 8, 8), decoder_widths=(16, 8, 8)))
     place = PlaceConfig(

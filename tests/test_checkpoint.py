@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,13 @@ from worldsim.checkpoint import (
     read_checkpoint,
     save_scores,
 )
-from worldsim.config import mapping_hash
+from worldsim.config import from_mapping, mapping_hash, without_defaults
 from worldsim.errors import CheckpointError, SpawnError
+from worldsim.model.codec import CodecConfig
+from worldsim.model.format_1 import migrate
+from worldsim.model.generator import GeneratorConfig
 from worldsim.model.weights import load_networks
+from worldsim.scene import former_scene_hash, scene_hash
 
 
 @pytest.fixture
@@ -247,20 +252,35 @@ def test_a_setting_that_a_later_version_adds_leaves_the_hash(folder):
     load_networks(open_checkpoint(str(folder)))
 
 
-def test_a_checkpoint_of_format_1_is_migrated_once(tmp_path):
+def as_format_1(info):
+    """What format 1 wrote: nothing that is at its default, and the former hash of the scene."""
+    parts = {"codec": CodecConfig, "generator": GeneratorConfig}
+    short = {key: without_defaults(from_mapping(kind, getattr(info, key), "")) for key, kind in parts.items()}
+    return {**without_defaults(info), **short, "format": 1, "scene_sha256": former_scene_hash(info.scene)}
+
+
+def test_a_checkpoint_of_format_1_is_migrated_once(folder):
     """Its weights stay as they are, what it left out is written, and it remembers the hash it had."""
-    folder = shutil.copytree(find_checkpoint("gallery-tiny"), tmp_path / "tiny")
     today = open_checkpoint(str(folder))
-    former = yaml.safe_load((Path(__file__).parent / "data" / "format-1.yaml").read_text())
-    (folder / "world.yaml").write_text(yaml.safe_dump(former))
+    (folder / "world.yaml").write_text(yaml.safe_dump(as_format_1(today.info)))
     with pytest.raises(CheckpointError, match="format is 1; run `worldsim checkpoints --migrate"):
         open_checkpoint(str(folder))
     before = {n: file_hash(folder / n) for n in names(folder) if n != "world.yaml"}
     first, second = (tool("checkpoints", "--migrate", str(folder)) for _ in range(2))
-    assert "is now of format 2; traces of 7aac059ffbe8" in first.stdout and "is already of format 2" in second.stdout
+    assert "is now of format 2; traces of" in first.stdout and "is already of format 2" in second.stdout
     assert before == {n: file_hash(folder / n) for n in names(folder) if n != "world.yaml"}
     migrated = open_checkpoint(str(folder))
-    assert migrated.sha256 == today.sha256 and migrated.info == today.info
+    assert migrated.sha256 == today.sha256 and len(migrated.info.former_sha256) == 1
+    assert replace(migrated.info, former_sha256=()) == today.info
+
+
+def test_the_description_of_a_checkpoint_that_shipped_in_format_1_is_migrated(tmp_path):
+    """A file as it was written then."""
+    shutil.copy(Path(__file__).parent / "data" / "format-1.yaml", tmp_path / "world.yaml")
+    assert migrate(tmp_path) and not migrate(tmp_path)
+    info = read_checkpoint(tmp_path).info
+    assert [mark[:12] for mark in info.former_sha256] == ["7aac059ffbe8"] and not info.scene.events
+    assert info.scene_sha256 == scene_hash(info.scene) and len(info.spawns) >= 6
 
 
 def test_a_damaged_checkpoint_of_format_1_is_left_as_it_is(tmp_path):

@@ -17,7 +17,7 @@ from worldsim.worlds.relocalise import relocalise
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["blue", "entrance"])
 def test_a_start_picture_of_the_shipped_world_is_found(name):
-    checkpoint = open_checkpoint("gallery-tiny")
+    checkpoint = open_checkpoint("gallery")
     codec, generator = load_networks(checkpoint)
     spawn = checkpoint.spawn(name)
     with torch.no_grad():
@@ -32,6 +32,7 @@ def test_a_start_without_a_pose_lies_within_the_place(loaded, scene):
     from worldsim.world import Spawn
 
     rng = np.random.Generator(np.random.Philox(key=1))
-    frame = loaded.world.start(0, Spawn("x", rng.integers(0, 255, (96, 160, 3)).astype(np.uint8)))[1]
+    pixels = rng.integers(0, 255, (scene.frame.height, scene.frame.width, 3)).astype(np.uint8)
+    frame = loaded.world.start(0, Spawn("x", pixels))[1]
     x0, y0, x1, y1 = scene.source.bounds
     assert frame.pose is not None and x0 <= frame.pose.x <= x1 and y0 <= frame.pose.y <= y1

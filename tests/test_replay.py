@@ -1,13 +1,17 @@
-"""Replays: of traces older than today's checkpoints, of damaged ones, and of very many; recording on a full disk."""
+"""Replays: of traces older than today's checkpoints, of damaged ones, and of many; recording on a full disk."""
 
 from __future__ import annotations
 
 import json
 import resource
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support import LIVING
 
+from worldsim.checkpoint import read_checkpoint, write_info
 from worldsim.errors import TraceError, WorldsimError
 from worldsim.play.replay import Replay
 from worldsim.play.session import Session, SessionSettings
@@ -22,12 +26,33 @@ def session(loaded, checkpoint_folder):
     return Session(loaded, find_world(str(checkpoint_folder)).spawn(None), SessionSettings("off", 30.0, seed=7))
 
 
-def test_a_trace_older_than_the_checkpoints_format_replays():
-    """It names the checkpoint by the hash of format 1. Bit for bit where the numerics are the same."""
-    with Replay(read_trace(BEFORE), BEFORE) as replay:
+def test_a_trace_older_than_the_checkpoints_format_replays(checkpoint_folder, some_actions, tmp_path):
+    """It names the checkpoint by the hash that this had then, and the scene by any."""
+    folder, path, former = shutil.copytree(checkpoint_folder, tmp_path / "migrated"), tmp_path / "a.jsonl", "1" * 64
+    write_info(folder, replace(read_checkpoint(folder).info, former_sha256=(former,)))
+    with open_world(str(folder), LoadOptions(threads=1, backend="eager")) as loaded:
+        session = Session(loaded, loaded.entry.spawn(None), SessionSettings("off", 30.0, seed=7))
+        session.record(path)
+        for action in some_actions[:10]:
+            session.advance(action)
+        session.stop_recording()
+    header, *rest = path.read_text().splitlines()
+    older = json.loads(header) | {"checkpoint_sha256": former, "scene_sha256": "2" * 64}
+    path.write_text("\n".join([json.dumps(older), *rest]) + "\n")
+    with Replay(read_trace(path), path) as replay:
         done = replay.run()
-    assert done.ticks == 40
-    assert done.identical or (done.incomparable and done.psnr_db > 60), done
+    assert done.identical and done.ticks == 10
+
+
+def test_an_old_trace_of_a_checkpoint_that_was_replaced_is_one_sentence(checkpoint_folder, tmp_path):
+    """A file as it was written before format 2."""
+    path = tmp_path / "a.jsonl"
+    path.write_text(BEFORE.read_text().replace('"checkpoint": "gallery"', f'"checkpoint": "{checkpoint_folder}"'))
+    trace = read_trace(path)
+    assert trace.ticks == 40 and trace.header.controls == ["walk", "strafe", "run", "yaw", "pitch"]
+    with pytest.raises(TraceError, match="another version of .*; replay it with the checkpoint") as caught:
+        Replay(trace, path)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +66,7 @@ def test_a_trace_older_than_the_checkpoints_format_replays():
         ("reset", '"seed":-1', "a seed must be a whole number from 0 on"),
         ("reset", '"spawn":{"name":["x"]}', "a spawn's name must be text"),
         ("reset", '"spawn":{"name":"x","picture":5}', "the picture cannot be read"),
-        ("tick", '"action":[0,0,0,1e9,0]', "yaw must be a whole number"),
+        ("tick", '"action":[0,0,0,0,1e9,0,0,0,0,0,0]', "yaw must be a whole number"),
     ],
 )
 def test_a_record_with_a_wrong_value_is_one_sentence(session, some_actions, tmp_path, kind, fields, message):
@@ -53,7 +78,7 @@ def test_a_record_with_a_wrong_value_is_one_sentence(session, some_actions, tmp_
     lines = path.read_text().splitlines()[:4]
     right = {
         "tick": 3, "digest": "0", "checkpoint": session.loaded.name, "sha256": session.loaded.sha256, "steps": 2,
-        "moments": 3, "seed": 1, "spawn": {"name": "a"}, "action": [0] * 5,
+        "moments": 3, "seed": 1, "spawn": {"name": "a"}, "action": [0] * session.scene.action_space.size,
     }  # fmt: skip
     text = json.dumps({"seq": 3, "kind": kind, **right})
     path.write_text("\n".join([*lines, text[:-1] + "," + fields + "}"]) + "\n")
@@ -93,13 +118,13 @@ def resident() -> int:
 
 
 @pytest.mark.gl
-def test_worlds_that_are_opened_and_closed_leave_nothing(scene, tmp_path):
-    """A source that is dropped without being closed keeps some 8 MB of OpenGL: forty would keep 300."""
+def test_worlds_that_are_opened_and_closed_leave_nothing(living, tmp_path):
+    """A source that is dropped without being closed keeps some 8 MB of OpenGL: twenty would keep 160."""
     path = tmp_path / "a.jsonl"
-    with open_world("source:gallery") as loaded:
+    with open_world(f"source:{LIVING}") as loaded:
         session = Session(loaded, loaded.entry.spawn(None), SessionSettings("off", 30.0))
         session.record(path)
-        session.advance(scene.action_space.make(yaw=4))
+        session.advance(living.action_space.make(yaw=4))
         session.stop_recording()
     trace = read_trace(path)
 
@@ -110,7 +135,7 @@ def test_worlds_that_are_opened_and_closed_leave_nothing(scene, tmp_path):
     for _ in range(5):
         replay()
     before = resident()
-    for _ in range(40):
+    for _ in range(20):
         replay()
     assert resident() - before < 80 * 2**20
 

@@ -174,7 +174,7 @@ def test_a_changed_action_is_found(make, some_actions, tmp_path):
     lines = path.read_text().splitlines()
     row = json.loads(lines[31])
     assert row["tick"] == 31
-    row["action"][3] = -50
+    row["action"][session.scene.action_space.index("yaw")] = -50
     lines[31] = json.dumps(row)
     path.write_text("\n".join(lines) + "\n")
     result = Replay(read_trace(path), path).run()
@@ -295,7 +295,7 @@ def test_a_swap_to_other_controls_forgets_what_was_to_be_learned(loaded, some_ac
     session = Session(loaded, loaded.entry.spawn(None), SessionSettings("2"))
     digests(session, some_actions[:3])
     space = loaded.world.scene.action_space
-    fewer = replace(loaded.world.scene, controls=loaded.world.scene.controls[:2])
+    fewer = replace(loaded.world.scene, controls=loaded.world.scene.controls[:2], events=())
     other = _Other(loaded.world, fewer)
     entry = SimpleNamespace(name="other", sha256="2" * 64, scene_sha256="1" * 64, spawn_names=(), scene=fewer)
     session.swap(replace(loaded, world=other, entry=entry), loaded.entry.spawn(None))

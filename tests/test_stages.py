@@ -11,6 +11,7 @@ import torch
 from worldsim.data.latents import Latents
 from worldsim.data.transitions import Transitions, draw_transitions
 from worldsim.diffusion.schedule import loss_weight
+from worldsim.entities import DICE, at_rest
 from worldsim.model.generator import Generator, GeneratorConfig
 from worldsim.model.place_memory import PlaceConfig
 from worldsim.model.weights import shape_of
@@ -35,9 +36,12 @@ def latents(scene) -> Latents:
     torch.manual_seed(1)
     count = 60
     poses = torch.cat([torch.rand(count, 2) * 3 + 2, torch.rand(count, 2) * 40], dim=1).double()
+    slots, events = len(scene.slots), len(scene.events)
     return Latents(
         {"latents": torch.randn(count, 60, 4).half(), "starts": torch.tensor([0, 30, 60]), "poses": poses,
-         "actions": torch.randint(-1, 2, (count, 5)), "channel_weight": torch.ones(4)},
+         "actions": torch.randint(-1, 2, (count, scene.action_space.size)), "channel_weight": torch.ones(4),
+         "entities": torch.from_numpy(at_rest(scene.slots)).float() + torch.randn(count, slots, 1),
+         "levels": torch.rand(count, events), "dice": torch.rand(count, slots, DICE)},
         scene.action_space,
     )  # fmt: skip
 
@@ -143,7 +147,8 @@ def test_a_place_known_by_heart_has_no_loss(scene, latents, transitions):
     stage = make("place", scene, latents, transitions)
     seed = 5
     frames = latents.draw_frames(np.random.Generator(np.random.Philox(key=seed)), 4)
-    stage.model.condition.expect = lambda condition: (frames.latents[:, 0], torch.ones(4, 1, 1), torch.zeros(4, 1))
+    truth, one = frames.latents[:, 0], torch.ones(4, 1, 1)  # a deviation of 1 costs nothing where nothing is off
+    stage.model.condition.expect = lambda condition, picked: (truth[:, picked], one, torch.zeros(4, 1))
     assert stage.loss(seed, 0)[0] == 0
 
 

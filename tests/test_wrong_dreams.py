@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from support import still_gallery
 
 from worldsim.camera import Look, Pose
 from worldsim.evaluate.control import Control
@@ -22,7 +23,7 @@ from worldsim.evaluate.nulls import DREAM, LAST_FRAME_REPEATED, Still
 from worldsim.evaluate.persistence import HORIZONS, Persistence
 from worldsim.evaluate.quality import Quality
 from worldsim.evaluate.rollouts import Dream, Dreamer, pose_of, poses
-from worldsim.scene import Scene, load_scene
+from worldsim.scene import Scene
 from worldsim.source.rooms.world import RoomsState, RoomsWorld
 from worldsim.world import Frame, World
 
@@ -164,13 +165,15 @@ def measure():
     import torch
 
     from worldsim.checkpoint import open_checkpoint
-    from worldsim.model.weights import load_networks
+    from worldsim.model.generator import Generator, GeneratorConfig
+    from worldsim.model.weights import load_networks, shape_of
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    checkpoint = open_checkpoint("gallery")
-    networks = load_networks(checkpoint)
-    scene = load_scene("gallery")
+    codec, shipped = load_networks(open_checkpoint("gallery"))
+    scene = still_gallery()
+    config = GeneratorConfig(width=32, depth=1, heads=2, hidden=32, window=shipped.config.window)
+    networks = codec, Generator(config, shape_of(scene, codec.config.channels))  # it dreams nothing here
     found: dict[tuple, dict] = {}
     coded: dict[bytes, np.ndarray] = {}
     with Remembering(scene) as source:
