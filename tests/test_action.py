@@ -29,14 +29,29 @@ def test_make_clips_to_the_bounds(scene):
 
 def test_scaled_lies_in_minus_one_to_one(scene):
     space = scene.action_space
-    assert space.scaled(space.make(walk=-1, run=1, yaw=60, pitch=-40)) == (-1, 0, 1, 1, -1)
+    scaled = space.scaled(space.make(walk=-1, run=1, yaw=60, pitch=-40, night=1))
+    found = {c.name: value for c, value in zip(space.controls, scaled, strict=True) if value}
+    assert found == {"walk": -1, "run": 1, "yaw": 1, "pitch": -1, "night": 1}
 
 
-@pytest.mark.parametrize("bad", [None, [], [0, 0, 0, 0, 0.5], [2, 0, 0, 0, 0], [0, 0, 0, 61, 0], [True, 0, 0, 0, 0]])
+@pytest.mark.parametrize(
+    ("control", "value"),
+    [("pitch", 0.5), ("walk", 2), ("yaw", 61), ("walk", True), ("night", -1), ("night", 2), ("use", None)],
+)
+def test_check_refuses_a_value_that_a_control_does_not_have(scene, control, value):
+    space = scene.action_space
+    values = [0] * space.size
+    values[space.index(control)] = value
+    with pytest.raises(TraceError, match=f"here.*{control}"):
+        space.check(values, "here")
+
+
+@pytest.mark.parametrize("bad", [None, [], [0], {}])
 def test_check_refuses_what_is_no_action(scene, bad):
     with pytest.raises(TraceError, match="here"):
         scene.action_space.check(bad, "here")
 
 
 def test_check_takes_a_list(scene):
-    assert scene.action_space.check([1, 0, 0, -3, 2], "here") == Action((1, 0, 0, -3, 2))
+    values = (1, 0, 0, 1, -3, 2, 0, 1, 0, 0, 0)
+    assert scene.action_space.check(list(values), "here") == Action(values)

@@ -21,7 +21,6 @@ from worldsim.errors import ConfigError
 from worldsim.inference import adapter, openvino
 from worldsim.inference import backend_choice as choosing
 from worldsim.inference.network import Networks
-from worldsim.model.condition import Condition
 from worldsim.model.weights import load_networks
 from worldsim.play.replay import Replay
 from worldsim.play.session import Session, SessionSettings
@@ -145,7 +144,9 @@ def test_a_start_is_compiled_for_once(checkpoint_folder, some_actions):
 def test_unpacking_undoes_packing(played_plain):
     generator = played_plain.world.generator
     shape = generator.shape
-    condition = Condition(torch.rand(3, shape.actions), *torch.rand(2, 3, 2), *torch.ones(2, 3))
+    condition = replace(
+        shape.still(torch.rand(3, 4)), action=torch.rand(3, shape.actions), apply_action=torch.ones(3)
+    )  # fmt: skip
     with torch.no_grad():
         prepared = generator.prepare(condition, torch.tensor([1.0, 0.5, 0.1]))
     packing = adapter.Packing(prepared)
@@ -155,6 +156,7 @@ def test_unpacking_undoes_packing(played_plain):
         again = packing.unpack(packed if index is None else packed[index : index + 1])
         pairs = [
             (whole.position, again.position),
+            (whole.entities, again.entities),
             *zip(whole.embedded.parts()[1:], again.embedded.parts()[1:], strict=True),
         ]
         pairs += [(getattr(whole.modulated, n), getattr(again.modulated, n)) for n in ("level", "blocks", "final")]

@@ -8,17 +8,18 @@ import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from support import tool
+import yaml
+from support import small_gallery, tool
 
 from worldsim.checkpoint import open_checkpoint
-from worldsim.model.condition import Condition
+from worldsim.config import to_mapping
 from worldsim.model.generator import Generator, GeneratorConfig
 from worldsim.model.weights import load_networks, shape_of
-from worldsim.scene import load_scene
 from worldsim.train.distributed import Muon, processes
 
 pytest.importorskip("accelerate")
@@ -28,8 +29,8 @@ def torchrun(count: int, *arguments: str, cwd) -> list[dict]:
     """Run `worldsim train forcing` under torchrun; the log's rows."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
     done = subprocess.run(
-        [*command, "-m", "worldsim", "train", "forcing", "gallery", "--name", "r", "--threads", "1", "--clips", "4",
-         "--clip-frames", "5", "--out", str(cwd / "runs"), "--data", str(cwd), *arguments],
+        [*command, "-m", "worldsim", "train", "forcing", str(cwd / "scene.yaml"), "--name", "r", "--threads", "1",
+         "--clips", "4", "--clip-frames", "5", "--out", str(cwd / "runs"), "--data", str(cwd), *arguments],
         capture_output=True, text=True, timeout=400, check=False, stdin=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
@@ -38,7 +39,7 @@ def torchrun(count: int, *arguments: str, cwd) -> list[dict]:
 
 
 @pytest.fixture
-def begin(nonsense_episodes, checkpoint_folder, tmp_path_factory):
+def begin(nonsense_episodes, scene, checkpoint_folder, tmp_path_factory):
     """Makes folders for a run with the small checkpoint as its start, beside the episodes."""
 
     def make(name):
@@ -46,6 +47,7 @@ def begin(nonsense_episodes, checkpoint_folder, tmp_path_factory):
         shutil.copytree(nonsense_episodes / "train", folder / "train")
         shutil.copytree(nonsense_episodes / "held_out", folder / "held_out")
         shutil.copytree(checkpoint_folder, folder / "runs" / "r")
+        (folder / "scene.yaml").write_text(yaml.safe_dump(to_mapping(scene)))
         return folder
 
     return make
@@ -75,7 +77,7 @@ def small_generator(seed: int) -> Generator:
     """Of random weights, such that all of them matter."""
     torch.manual_seed(seed)
     config = GeneratorConfig(width=32, depth=2, heads=2, hidden=32, window=2)
-    made = Generator(config, shape_of(load_scene("gallery"), 4))
+    made = Generator(config, shape_of(small_gallery(), 4))
     for parameter in made.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.05)
@@ -83,18 +85,20 @@ def small_generator(seed: int) -> Generator:
 
 
 def loss_of(generator: Generator, rows: slice) -> torch.Tensor:
-    """A loss of every parameter but odometry's, on some of two clips of four frames."""
+    """A loss of every parameter but those of odometry and transitions, on some of two clips of four frames."""
     random = torch.Generator().manual_seed(1)
 
     def draw(*shape):
         return torch.randn(2, *shape, generator=random)[rows]
 
     count, tokens = 5, generator.shape.rows * generator.shape.columns
-    condition = (draw(count, generator.shape.actions), draw(count, 2), draw(count, 2), draw(count))
+    poses, action, posed = draw(count, 4), draw(count, generator.shape.actions), draw(count)
+    condition = replace(
+        generator.shape.still(poses.flatten(0, 1)), action=action.flatten(0, 1), posed=posed.flatten()
+    )  # fmt: skip
     level = draw(count).sigmoid()
     made, seen = generator.teacher_forcing(
-        draw(count, tokens, 4), level, draw(count - 2, tokens, 4), level[:, 2:],
-        Condition(*(c.flatten(0, 1) for c in condition)),
+        draw(count, tokens, 4), level, draw(count - 2, tokens, 4), level[:, 2:], condition
     )  # fmt: skip
     return made.square().mean() + seen.abs().mean()
 

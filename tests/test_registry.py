@@ -15,7 +15,7 @@ from worldsim.evaluate.metric import Measurement, Metric, Part
 from worldsim.evaluate.suite import evaluate
 from worldsim.registry import METRICS, STAGES, WORLDS, Registry
 from worldsim.runtime import Numerics
-from worldsim.scene import scene_hash
+from worldsim.scene import load_scene, scene_hash
 from worldsim.train.stages.base import Stage
 from worldsim.world import Frame, Spawn, World
 from worldsim.worlds.catalogue import LoadedWorld, find_world, open_world
@@ -162,7 +162,8 @@ def test_unknown_names_tell_the_nearest():
         Registry("source", {"rooms": "a:b"}).get("room", "scenes/x.yaml")
 
 
-def test_a_scene_of_the_true_engine_and_a_checkpoint_are_found_by_their_names(scene):
+def test_a_scene_of_the_true_engine_and_a_checkpoint_are_found_by_their_names():
+    scene = load_scene("gallery")
     assert find_world("gallery").scene.name == "gallery"
     source = find_world("source:gallery")
     assert source.scene == scene and source.sha256 == scene_hash(scene)

@@ -90,7 +90,7 @@ from worldsim.app.window import Window
 from worldsim.camera import Look
 from worldsim.scene import FrameSize, SourceConfig, load_scene
 
-gallery = load_scene("gallery")
+gallery = replace(load_scene("gallery"), frame=FrameSize(160, 96))
 flat = replace(gallery, frame=FrameSize(64, 64), camera=None, source=SourceConfig("none"))
 screen = Screen(Window((400, 240), "test"), Status(), Path("."))
 screen.toggle("bar")

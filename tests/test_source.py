@@ -119,9 +119,9 @@ def test_collecting_makes_episodes_once(scene, tmp_path):
     assert collect(scene, tmp_path, ticks=30, held_out_ticks=20, workers=2, quiet=True) == 50
     assert collect(scene, tmp_path, ticks=30, held_out_ticks=20, workers=2, quiet=True) == 0
     train, held_out = (read_episode(list_episodes(tmp_path, s)[0]) for s in ("train", "held_out"))
-    assert train.frames.shape == (30, 96, 160, 3) and held_out.frames.shape[0] == 20
+    assert train.frames.shape == (30, scene.frame.height, scene.frame.width, 3) and held_out.frames.shape[0] == 20
     assert train.seed != held_out.seed
-    assert train.actions.shape == (30, 5) and train.poses.shape == (30, 4)
+    assert train.actions.shape == (30, scene.action_space.size) and train.poses.shape == (30, 4)
 
 
 def test_the_random_player_turns_by_degrees_whatever_the_quantum(scene):
@@ -144,7 +144,7 @@ def test_the_random_player_turns_by_degrees_whatever_the_quantum(scene):
     assert np.abs(turned[0.25]).max() > 4 and np.abs(turned[0.25] - turned[0.1]).max() < 1.0
     keys = replace(scene, controls=tuple(c for c in scene.controls if not c.is_mouse))
     player = RandomPlayer(keys, Dynamics(keys), 1)
-    assert len(player.act(at(player.start_pose())).values) == 3
+    assert len(player.act(at(player.start_pose())).values) == keys.action_space.size == scene.action_space.size - 2
 
 
 def test_a_scene_without_room_for_the_player_is_one_sentence(scene):
