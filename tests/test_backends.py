@@ -153,10 +153,11 @@ def test_unpacking_undoes_packing(played_plain):
     packed = packing.pack(prepared)
     for index in (None, 1):
         whole = prepared if index is None else prepared.row(index)
-        again = packing.unpack(packed if index is None else packed[index : index + 1])
+        rows = packed if index is None else packed[index : index + 1]
+        again = packing.unpack(rows)
         pairs = [
             (whole.position, again.position),
-            (whole.entities, again.entities),
+            (whole.entities, packing.entities(rows)),
             *zip(whole.embedded.parts()[1:], again.embedded.parts()[1:], strict=True),
         ]
         pairs += [(getattr(whole.modulated, n), getattr(again.modulated, n)) for n in ("level", "blocks", "final")]
