@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import LIVING, make_checkpoint, small_gallery
+from support import LIVING, make_checkpoint, still_gallery, write_nonsense_episodes
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault(
@@ -21,7 +21,8 @@ os.environ["WORLDSIM_CACHE"] = tempfile.mkdtemp(prefix="worldsim-test-cache-")  
 
 @pytest.fixture(scope="session")
 def scene():
-    return small_gallery()
+    """What most tests are of: it costs half of what a scene does in which something lives. That has its own tests."""
+    return still_gallery()
 
 
 @pytest.fixture(scope="session")
@@ -67,22 +68,5 @@ def some_actions(scene):
 @pytest.fixture
 def nonsense_episodes(tmp_path, scene):
     """Two short episodes of smooth nonsense with the scene's controls."""
-    from worldsim.data.episodes import Episode, write_episode
-    from worldsim.entities import at_rest
-    from worldsim.scene import scene_hash
-
-    rng = np.random.Generator(np.random.Philox(key=0))
-    for split in ("train", "held_out"):
-        (tmp_path / split).mkdir()
-        colours = rng.integers(0, 255, (60, 6, 10, 3)).astype(np.uint8)
-        poses = np.cumsum(rng.normal(0, 0.05, (60, 4)), axis=0) + [4, 2, 0, 0]
-        scale = scene.action_space.make(walk=1, strafe=1, yaw=9, pitch=3).values
-        actions = rng.integers(-1, 2, (60, len(scale))).astype(np.int16) * scale
-        frames = colours.repeat(16, 1).repeat(16, 2)
-        entities = at_rest(scene.slots) + rng.integers(0, 2, (60, len(scene.slots), 1)) * [0.5, 0.5, *[0] * 9]
-        levels = rng.integers(0, 2, (60, len(scene.events))).astype(np.float32)
-        episode = Episode(
-            frames, actions.astype(np.int16), poses, scene_hash(scene), 0, entities=entities, levels=levels
-        )  # fmt: skip
-        write_episode(tmp_path / split / "000000.episode", episode)
+    write_nonsense_episodes(tmp_path, scene)
     return tmp_path

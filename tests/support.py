@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from worldsim.entities import at_rest
 from worldsim.scene import FrameSize, Scene, load_scene
 
 ROOT = Path(__file__).parent.parent
@@ -30,8 +31,30 @@ def still_gallery() -> Scene:
     return replace(scene, source=replace(scene.source, entities=(), shows=(), pictures=hung), events=())
 
 
+def write_nonsense_episodes(folder: Path, scene: Scene) -> None:
+    """Two short episodes of smooth nonsense with the scene's controls, entities and events."""
+    from worldsim.data.episodes import Episode, write_episode
+    from worldsim.scene import scene_hash
+
+    rng = np.random.Generator(np.random.Philox(key=0))
+    for split in ("train", "held_out"):
+        (folder / split).mkdir()
+        colours = rng.integers(0, 255, (60, scene.frame.height // 16, scene.frame.width // 16, 3)).astype(np.uint8)
+        frames = colours.repeat(16, 1).repeat(16, 2)
+        poses = np.cumsum(rng.normal(0, 0.05, (60, 4)), axis=0) + [4, 2, 0, 0]
+        most = scene.action_space.make(walk=1, strafe=1, yaw=9, pitch=3).values
+        actions = (rng.integers(-1, 2, (60, len(most))) * most).astype(np.int16)
+        entities = levels = None
+        if scene.slots:
+            entities = at_rest(scene.slots) + rng.integers(0, 2, (60, len(scene.slots), 1)) * [0.5, 0.5, *[0] * 9]
+        if scene.events:
+            levels = rng.integers(0, 2, (60, len(scene.events))).astype(np.float32)
+        episode = Episode(frames, actions, poses, scene_hash(scene), 0, entities=entities, levels=levels)
+        write_episode(folder / split / "000000.episode", episode)
+
+
 def make_checkpoint(folder: Path, seed: int, scene: Scene | None = None) -> Path:
-    """A checkpoint of random weights, of the small gallery if no scene is given."""
+    """A checkpoint of random weights, of the still gallery if no scene is given."""
     import torch
 
     from worldsim.camera import Look, Pose
@@ -44,7 +67,7 @@ def make_checkpoint(folder: Path, seed: int, scene: Scene | None = None) -> Path
     from worldsim.scene import scene_hash
     from worldsim.world import Spawn
 
-    scene = scene or small_gallery()
+    scene = scene or still_gallery()
     torch.manual_seed(seed)
     codec = Codec(CodecConfig(channels=8, encoder_widths=(16, 8, 8), decoder_widths=(16, 8, 8)))
     place = PlaceConfig(
@@ -60,7 +83,8 @@ def make_checkpoint(folder: Path, seed: int, scene: Scene | None = None) -> Path
     for name, pose in (("a", Pose(4.0, 2.0, Look(10.0, 0.0))), ("b", None)):
         size = scene.frame.height // 16, scene.frame.width // 16, 3
         pixels = np.asarray(rng.integers(0, 255, size), np.uint8).repeat(16, 0).repeat(16, 1)
-        spawns.append(Spawn(name, pixels, pose))
+        told = at_rest(scene.slots) if pose and scene.slots else None  # else they are read from the picture: slow
+        spawns.append(Spawn(name, pixels, pose, told))
     info = CheckpointInfo(
         format=FORMAT, name=folder.name, scene=scene, scene_sha256=scene_hash(scene), codec=to_mapping(codec.config),
         generator=to_mapping(config),

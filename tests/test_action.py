@@ -27,8 +27,8 @@ def test_make_clips_to_the_bounds(scene):
     assert space.get(space.make(yaw=-1000), "yaw") == -60
 
 
-def test_scaled_lies_in_minus_one_to_one(scene):
-    space = scene.action_space
+def test_scaled_lies_in_minus_one_to_one(living):
+    space = living.action_space
     scaled = space.scaled(space.make(walk=-1, run=1, yaw=60, pitch=-40, night=1))
     found = {c.name: value for c, value in zip(space.controls, scaled, strict=True) if value}
     assert found == {"walk": -1, "run": 1, "yaw": 1, "pitch": -1, "night": 1}
@@ -38,8 +38,8 @@ def test_scaled_lies_in_minus_one_to_one(scene):
     ("control", "value"),
     [("pitch", 0.5), ("walk", 2), ("yaw", 61), ("walk", True), ("night", -1), ("night", 2), ("use", None)],
 )
-def test_check_refuses_a_value_that_a_control_does_not_have(scene, control, value):
-    space = scene.action_space
+def test_check_refuses_a_value_that_a_control_does_not_have(living, control, value):
+    space = living.action_space
     values = [0] * space.size
     values[space.index(control)] = value
     with pytest.raises(TraceError, match=f"here.*{control}"):
@@ -52,6 +52,6 @@ def test_check_refuses_what_is_no_action(scene, bad):
         scene.action_space.check(bad, "here")
 
 
-def test_check_takes_a_list(scene):
-    values = (1, 0, 0, 1, -3, 2, 0, 1, 0, 0, 0)
-    assert scene.action_space.check(list(values), "here") == Action(values)
+def test_check_takes_a_list(living):
+    values = (1, 0, 0, 1, -3, 2, 0, 1, 0, 0)
+    assert living.action_space.check(list(values), "here") == Action(values)

@@ -8,10 +8,12 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from support import make_checkpoint
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -35,6 +37,16 @@ BACKENDS = [
     pytest.param("openvino", marks=needs_openvino),
     pytest.param("compile", marks=pytest.mark.slow),  # half a minute of compiling
 ]
+
+
+@pytest.fixture(scope="module")
+def scene(living):
+    return living
+
+
+@pytest.fixture(scope="module")
+def checkpoint_folder(tmp_path_factory, living) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("living") / "small", 0, living)
 
 
 @pytest.fixture(scope="module", params=BACKENDS)

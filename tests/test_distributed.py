@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from support import small_gallery, tool
+from support import still_gallery, tool
 
 from worldsim.checkpoint import open_checkpoint
 from worldsim.config import to_mapping
@@ -77,7 +77,7 @@ def small_generator(seed: int) -> Generator:
     """Of random weights, such that all of them matter."""
     torch.manual_seed(seed)
     config = GeneratorConfig(width=32, depth=2, heads=2, hidden=32, window=2)
-    made = Generator(config, shape_of(small_gallery(), 4))
+    made = Generator(config, shape_of(still_gallery(), 4))
     for parameter in made.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.05)

@@ -195,7 +195,7 @@ def test_an_action_of_the_scene_before_is_dropped_and_answered(bounce, wire, som
 def test_values_that_no_scene_allows_are_dropped_with_a_note(wire):
     id = wire.send_advance((99, 99))
     assert wire.until_kind(Dropped).id == id
-    assert any(isinstance(m, Note) and "must be a list of 11" in m.text for m in wire.seen)
+    assert any(isinstance(m, Note) and "must be a list of 6" in m.text for m in wire.seen)
 
 
 def test_a_world_with_a_true_engine_can_be_swapped_in(wire, some_actions):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import make_checkpoint, small_gallery
 
 from worldsim.camera import Look, Pose
 from worldsim.errors import ConfigError, DataError
@@ -56,6 +57,17 @@ def test_macro_f1_counts_classes_alike():
     true = np.array([0, 0, 0, 0, 1, -1])
     assert macro_f1(true, true) == 1.0
     assert macro_f1(np.zeros(6), true) == pytest.approx((0.8 + 0 + 0) / 3)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """With all that a part of the evaluation asks for."""
+    return small_gallery()
+
+
+@pytest.fixture(scope="module")
+def checkpoint_folder(scene, tmp_path_factory):
+    return make_checkpoint(tmp_path_factory.mktemp("living") / "small", 0, scene)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support import LIVING, make_checkpoint
+from support import make_checkpoint
 
 from worldsim.entities import ON, QUANTA, X, at_rest, dice, quantised, values_of
 from worldsim.event import FADE, Event, Happening
@@ -13,8 +13,8 @@ from worldsim.worlds.catalogue import LoadOptions, open_world
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory):
-    folder = make_checkpoint(tmp_path_factory.mktemp("dreams") / "living", 1, LIVING)
+def loaded(tmp_path_factory, living):
+    folder = make_checkpoint(tmp_path_factory.mktemp("dreams") / "living", 1, living)
     with open_world(str(folder), LoadOptions(threads=1, backend="eager")) as world:
         yield world
 

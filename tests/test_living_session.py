@@ -35,8 +35,8 @@ def source():
 
 
 @pytest.fixture(scope="module")
-def dream_folder(tmp_path_factory):
-    return make_checkpoint(tmp_path_factory.mktemp("living") / "dream", 0, LIVING)
+def dream_folder(tmp_path_factory, living):
+    return make_checkpoint(tmp_path_factory.mktemp("living") / "dream", 0, living)
 
 
 @pytest.fixture(scope="module")

@@ -31,14 +31,19 @@ PLACE = PlaceConfig(
 def nothing() -> None: ...
 
 
+@pytest.fixture(scope="module")
+def scene(living):
+    return living
+
+
 @pytest.fixture
 def latents(scene) -> Latents:
     torch.manual_seed(1)
     count = 60
     poses = torch.cat([torch.rand(count, 2) * 3 + 2, torch.rand(count, 2) * 40], dim=1).double()
-    slots, events = len(scene.slots), len(scene.events)
+    slots, events, tokens = len(scene.slots), len(scene.events), shape_of(scene, 4).tokens
     return Latents(
-        {"latents": torch.randn(count, 60, 4).half(), "starts": torch.tensor([0, 30, 60]), "poses": poses,
+        {"latents": torch.randn(count, tokens, 4).half(), "starts": torch.tensor([0, 30, 60]), "poses": poses,
          "actions": torch.randint(-1, 2, (count, scene.action_space.size)), "channel_weight": torch.ones(4),
          "entities": torch.from_numpy(at_rest(scene.slots)).float() + torch.randn(count, slots, 1),
          "levels": torch.rand(count, events), "dice": torch.rand(count, slots, DICE)},

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from support import write_nonsense_episodes
 from torch import nn
 
 from worldsim.data.episodes import list_episodes, read_episode
@@ -125,7 +126,7 @@ def test_resuming_another_shape_is_one_sentence(tmp_path):
 
 
 @pytest.mark.gl
-def test_the_stages_follow_each_other_into_a_playable_checkpoint(nonsense_episodes, scene, tmp_path, monkeypatch):
+def test_the_stages_follow_each_other_into_a_playable_checkpoint(living, tmp_path, monkeypatch):
     from worldsim.checkpoint import open_checkpoint
     from worldsim.model.generator import GeneratorConfig
     from worldsim.model.place_memory import PlaceConfig
@@ -134,25 +135,29 @@ def test_the_stages_follow_each_other_into_a_playable_checkpoint(nonsense_episod
     small = PlaceConfig(
         cell_m=1.0, fine_m=1.0, fine_features=2, features=2, rays=1, samples=8, width=16, hidden=16, depth=1
     )
+    write_nonsense_episodes(tmp_path, living)
     monkeypatch.setattr("worldsim.train.stages.odometry.TRANSITIONS", 200)
+    for stage in ("odometry", "transitions"):
+        monkeypatch.setattr(f"worldsim.train.stages.{stage}.STRETCHES", 40)
+    monkeypatch.setattr("worldsim.train.stages.transitions.HELD_OUT", 20)
     monkeypatch.setitem(MODELS, "tiny", GeneratorConfig(width=32, depth=2, heads=2, hidden=32, window=2, place=small))
     folder = tmp_path / "runs" / "made"
     config = TrainConfig(steps=2, warmup_steps=1)
     frozen = None
-    for stage in ("codec", "place", "odometry", "forcing", "resampling", "consistency", "codec"):
+    order = ["codec", "place", "odometry", "transitions", "forcing", "resampling", "consistency", "codec"]
+    for stage in order:
         model = "tiny" if stage == "place" else None
-        request = Request(stage, scene, folder, nonsense_episodes, model=model, quiet=True, clips=2, clip_frames=5)
+        request = Request(stage, living, folder, tmp_path, model=model, quiet=True, clips=2, clip_frames=5)
         numbers = train(request, config)
         assert np.isfinite(numbers["loss"])
         if stage == "place":
             frozen = _encoder(folder)
     # Once a generator exists the encoder keeps its meaning; only the decoder is trained further.
     assert all(torch.equal(a, b) for a, b in zip(frozen, _encoder(folder), strict=True))
-    stages = [p["stage"] for p in open_checkpoint(str(folder)).info.provenance]
-    assert stages == ["codec", "place", "odometry", "forcing", "resampling", "consistency", "codec"]
+    assert [p["stage"] for p in open_checkpoint(str(folder)).info.provenance] == order
     with open_world(str(folder), LoadOptions(threads=1, backend="eager")) as loaded:
-        state, _ = loaded.world.start(0, find_world(str(folder)).spawn("entrance"))
-        assert loaded.world.advance(state, scene.action_space.idle)[1].pixels.shape == (96, 160, 3)
+        state, _ = loaded.world.start(0, find_world(str(folder)).spawn("middle"))
+        assert loaded.world.advance(state, living.action_space.idle)[1].pixels.shape == (48, 64, 3)
 
 
 def _encoder(folder):
