@@ -29,7 +29,7 @@ def test_make_clips_to_the_bounds(scene):
 
 def test_scaled_lies_in_minus_one_to_one(living):
     space = living.action_space
-    scaled = space.scaled(space.make(walk=-1, run=1, yaw=60, pitch=-40, night=1))
+    scaled = space.scaled(space.make(walk=-1, run=1, yaw=60, pitch=-60, night=1))
     found = {c.name: value for c, value in zip(space.controls, scaled, strict=True) if value}
     assert found == {"walk": -1, "run": 1, "yaw": 1, "pitch": -1, "night": 1}
 

@@ -53,7 +53,7 @@ def test_any_value_changes_the_hash(scene):
         ),
         (
             lambda d: d["source"]["rooms"][0].update(rect=[-195, 0, 9, 6]),
-            "x: source.rooms must lie within 200 m of each other, got 204 m",
+            "x: source.rooms must lie within 200 m of each other, got 207.9 m",
         ),
         (
             lambda d: d["source"]["rooms"][0].update(height=float("inf")),
