@@ -208,10 +208,10 @@ def test_frames_for_the_codec_are_held_once(nonsense_episodes, scene, tmp_path):
     exporter = SimpleNamespace(ticks=0)
     setup = Setup(request, Preset(), None, None, exporter, None)
     tracemalloc.start()
-    pixels, poses = setup.frames()
+    pixels = setup.frames()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     episode = read_episode(first)
     files = len(list_episodes(nonsense_episodes, "train"))
-    assert np.array_equal(pixels[: len(episode.frames)], episode.frames) and exporter.ticks == len(poses) == len(pixels)
+    assert np.array_equal(pixels[: len(episode.frames)], episode.frames) and exporter.ticks == len(pixels)
     assert peak < pixels.nbytes * (1 + 4 / files)  # one episode at a time beside them, and what it is read from
