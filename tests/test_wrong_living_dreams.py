@@ -6,6 +6,7 @@ measure, not a network. Every picture is noisy, as a good dream's is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -124,10 +125,27 @@ class WrongWorld(World):
             values[0] = first[0]
         elif self._fault == EVENTS_FADE and called > _FORGETS_AFTER:
             happening = none
-        pixels = self._truth.draw(state, state.pose, values, happening=happening)
-        noise = np.random.Generator(np.random.Philox(key=state.tick)).normal(0, _NOISE, pixels.shape)
-        made = (pixels + noise).clip(0, 255).astype(np.uint8)
-        return Frame(made, state.tick, state.pose.look, state.pose, None, values, happening)
+
+        def draw() -> np.ndarray:
+            pixels = self._truth.draw(state, state.pose, values, happening=happening)
+            noise = np.random.Generator(np.random.Philox(key=state.tick)).normal(0, _NOISE, pixels.shape)
+            return (pixels + noise).clip(0, 255).astype(np.uint8)
+
+        return DrawnLater(draw, state.tick, state.pose.look, state.pose, None, values, happening)
+
+
+class DrawnLater(Frame):
+    """A frame whose picture is drawn when somebody looks at it: a walk is looked at in a few of its ticks."""
+
+    def __init__(self, draw: Callable[[], np.ndarray], *known: Any) -> None:
+        super().__init__(np.zeros(0), *known)
+        del self.__dict__["pixels"]
+        self.__dict__["draw"] = draw
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "pixels":
+            raise AttributeError(name)
+        return self.__dict__.setdefault("pixels", self.draw())
 
 
 @pytest.fixture(scope="module")
