@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from worldsim.entities import X, Y
+from worldsim.entities import ON, X, Y
 from worldsim.evaluate.entities import Entities
 from worldsim.evaluate.events import Events
 from worldsim.evaluate.living import Truth
@@ -120,7 +120,11 @@ class WrongWorld(World):
             values[:, [X, Y]] += 500.0
             happening = none
         elif self._fault == FROZEN_ENTITIES or (self._fault == FORGETS and state.tick > _FORGETS_AFTER):
-            values, happening = first, none
+            now, values, happening = values, first.copy(), none
+            if self._fault == FORGETS:  # what is there goes on turning: edge on, a coin is all but gone
+                turning = [i for i, slot in enumerate(self.scene.slots) if slot.kind.startswith("pickup")]
+                values[turning] = now[turning]
+                values[turning, ON] = first[turning, ON]
         elif self._fault == BALL_STAYS:
             values[0] = first[0]
         elif self._fault == EVENTS_FADE and called > _FORGETS_AFTER:
