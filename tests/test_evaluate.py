@@ -60,17 +60,6 @@ def test_macro_f1_counts_classes_alike():
 
 
 @pytest.fixture(scope="module")
-def scene():
-    """With all that a part of the evaluation asks for."""
-    return small_gallery()
-
-
-@pytest.fixture(scope="module")
-def checkpoint_folder(scene, tmp_path_factory):
-    return make_checkpoint(tmp_path_factory.mktemp("living") / "small", 0, scene)
-
-
-@pytest.fixture(scope="module")
 def world(scene):
     from worldsim.source.rooms.world import RoomsWorld
 
@@ -236,15 +225,20 @@ def test_lines_that_end_together_have_labels_apart(value):
 
 @pytest.mark.gl
 @pytest.mark.slow
-def test_the_whole_evaluation_of_a_small_checkpoint(world, checkpoint_folder):
+def test_the_whole_evaluation_of_a_small_checkpoint(tmp_path):
+    """Of a scene with all that a part of it asks for."""
     from worldsim.checkpoint import open_checkpoint
     from worldsim.evaluate.rollouts import Dreamer
     from worldsim.evaluate.suite import as_text, evaluate, legend, summary
     from worldsim.model.weights import load_networks
 
-    dreamer = Dreamer(world.scene, *load_networks(open_checkpoint(str(checkpoint_folder))), 1, 0.1)
+    scene = small_gallery()
+    dreamer = Dreamer(
+        scene, *load_networks(open_checkpoint(str(make_checkpoint(tmp_path / "small", 0, scene)))), 1, 0.1
+    )
     sizes = Sizes(rollouts=2, ticks=4, drift_ticks=40, starts=1, control_walks=1, control_ticks=9, cases=2)
-    done = evaluate(Measurement(world, dreamer, sizes))
+    with scene.source.open(scene) as source:
+        done = evaluate(Measurement(source, dreamer, sizes))
     assert list(done.figures) == METRICS.names() and not done.left_out
     for part, figures in done.figures.items():
         rows = [value for value in figures.values() if isinstance(value, dict) and "dream" in value]
