@@ -11,6 +11,7 @@ from worldsim.action import Control
 from worldsim.app.bindings import BINDINGS, bindings_for, card_rows, hints, markdown_table
 from worldsim.app.commands import COMMANDS, RELEASED
 from worldsim.registry import OVERLAYS
+from worldsim.scene import load_scene
 
 
 @pytest.fixture
@@ -32,7 +33,8 @@ def test_no_key_means_two_things_and_each_is_known_to_pygame():
     assert len({(pygame.key.key_code(b.key), b.ctrl) for b in BINDINGS}) == len(BINDINGS)
 
 
-def test_the_readme_shows_the_table(scene):
+def test_the_readme_shows_the_table():
+    scene = load_scene("gallery")
     text = (ROOT / "README.md").read_text()
     shown = text.split("<!-- keys -->\n")[1]
     assert shown == markdown_table(scene), "run `python -m worldsim.app.bindings` and put its table into README.md"

@@ -91,7 +91,7 @@ from worldsim.camera import Look
 from worldsim.scene import FrameSize, SourceConfig, load_scene
 
 gallery = replace(load_scene("gallery"), frame=FrameSize(160, 96))
-flat = replace(gallery, frame=FrameSize(64, 64), camera=None, source=SourceConfig("none"))
+flat = replace(gallery, frame=FrameSize(64, 64), camera=None, source=SourceConfig("none"), events=())
 screen = Screen(Window((400, 240), "test"), Status(), Path("."))
 screen.toggle("bar")
 

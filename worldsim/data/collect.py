@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from worldsim.data.episodes import Episode, read_episode, write_episode
 from worldsim.errors import DataError
 from worldsim.scene import Scene, is_hash_of, scene_hash
 from worldsim.source.base import SourceWorld
+from worldsim.world import Frame
 
 EPISODE_TICKS = 400
 HELD_OUT_SEED = 1_000_000  # held-out episodes take seeds from here on, so that no run can train on them
@@ -81,15 +82,20 @@ def play_episode(world: SourceWorld, seed: int, ticks: int) -> Episode:
         actions.append(action.values)
     poses = [f.pose.as_tuple() for f in frames if f.pose is not None]
     rewards = [f.reward for f in frames if f.reward is not None]  # a start picture has none
-    entities = [f.entities for f in frames if f.entities is not None]
-    levels = np.array([f.happening.levels for f in frames], np.float32)
     return Episode(
         np.stack([f.pixels for f in frames]), np.array(actions, np.int16),
         np.array(poses) if len(poses) == len(frames) else None, scene_hash(world.scene), seed,
         np.array([0.0] * (len(frames) - len(rewards)) + rewards, np.float32) if rewards else None,
         frame.terminated, frame.truncated,
-        np.stack(entities) if entities else None, levels if levels.shape[1] else None,
+        *what_lives(frames),
     )  # fmt: skip
+
+
+def what_lives(frames: Sequence[Frame]) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Entities (T, slots, FIELDS) and levels of events (T, events) of frames; None where a source has none."""
+    entities = [f.entities for f in frames if f.entities is not None]
+    levels = np.array([f.happening.levels for f in frames], np.float32)
+    return np.stack(entities) if entities else None, levels if levels.shape[1] else None
 
 
 def collect(scene: Scene, folder: Path, ticks: int, held_out_ticks: int, workers: int, quiet: bool = False) -> int:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from worldsim.action import Action
 from worldsim.camera import Look, Pose, look_radians
-from worldsim.data.collect import play_episode
+from worldsim.data.collect import play_episode, what_lives
 from worldsim.data.episodes import Episode, list_episodes, read_episode
 from worldsim.entities import dice
 from worldsim.errors import DataError
@@ -232,10 +232,11 @@ def scripted_walk(source: SourceWorld, begin: tuple[State, Frame], actions: Sequ
         if frame.terminated or frame.truncated:
             break
     track = [f.pose.as_tuple() for f in frames if f.pose is not None]
+    entities, levels = what_lives(frames)
     return Episode(
         np.stack([f.pixels for f in frames]), np.array(done, np.int16),
-        np.array(track) if len(track) == len(frames) else None, scene_hash(source.scene), 0,
-        terminated=frame.terminated, truncated=frame.truncated,
+        np.array(track) if len(track) == len(frames) else None, scene_hash(source.scene), 0, None,
+        frame.terminated, frame.truncated, entities, levels,
     )  # fmt: skip
 
 

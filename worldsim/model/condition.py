@@ -221,15 +221,23 @@ class ConditionEncoder(nn.Module):
         return Embedded(vector, tokens, cos[:, None], sin[:, None], prior, prior_std)
 
     def expect(self, condition: Condition, picked: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """What is expected of each token, or of the picked ones, whatever `posed` says: the place memory's guess with
-        all that is painted into it (F, N, C), the deviation of the truth from it (F, N, 1) or (F, 1, 1), and how much
-        of an entity it may show (F, N)."""
+        """What is expected of each token, or of the picked ones (F, N), whatever `posed` says: the place memory's guess
+        with all that is painted into it (F, N, C), the deviation of the truth from it (F, N, 1) or (F, 1, 1), and how
+        much of an entity it may show (F, N)."""
         if self.memory is None:
             raise ValueError("this generator has no place memory")
         azimuth, elevation = self.grid(condition.look)
         if picked is not None:
-            azimuth, elevation = azimuth[:, picked], elevation[:, picked]
+            azimuth, elevation = azimuth.gather(1, picked), elevation.gather(1, picked)
         return self._expect(condition, self._own_rays(condition, azimuth, elevation), picked)[1:]
+
+    def touched(self, condition: Condition) -> Tensor:
+        """How much of an entity each token may show (F, N), from 0 to 1."""
+        frames, tokens = len(condition.look), self.grid.rays.shape[0]
+        if self.painter is None or self.memory is None or not condition.things.shape[1]:
+            return condition.look.new_zeros(frames, tokens)
+        direction = self.memory.directions(condition.look).view(frames, tokens, -1, 3)
+        return self.painter.touched(direction, condition.position, condition.things)
 
     def recalled(self, condition: Condition) -> Recalled:
         """What the place memory knows of the frames, before anything is painted into it."""

@@ -11,6 +11,7 @@ Beside the guess stands how far the truth usually lies from it, token by token: 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,23 @@ _NAMED = 16  # numbers that a slot is known by
 _RAY = 6
 _THINNEST_M = 0.06
 _LEAST_LOG_STD, _MOST_LOG_STD = math.log(0.05), math.log(1.2)
+
+
+class _Passing(NamedTuple):
+    """How the rays of F frames (NR = N tokens with R rays each) pass their entities.
+
+    away (F, S, 3): from each entity's middle to the eye, in metres. turn (F, S): headings in radians. at (F, S, NR):
+    metres along the ray to the point that is nearest to the middle. point (F, S, NR, 3): that point in the entity's own
+    axes, its box being the cube from -1 to 1. off (F, S, NR): its distance from the middle. gate (F, S, N): how much of
+    the entity a token may show.
+    """
+
+    away: Tensor
+    turn: Tensor
+    at: Tensor
+    point: Tensor
+    off: Tensor
+    gate: Tensor
 
 
 class Painter(nn.Module):
@@ -104,25 +122,34 @@ class Painter(nn.Module):
             guess, log_std = guess + out[..., :-1], log_std + out[..., -1:]
         return guess, log_std.clamp(_LEAST_LOG_STD, _MOST_LOG_STD).exp(), near
 
-    def _told(self, recalled: Recalled, position: Tensor, entities: Tensor, happening: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network is told of the entities drawn, nearest first: (F, K, N, features), and how much of each
-        token they may touch (F, K, N)."""
-        frames, tokens, rays, _ = recalled.direction.shape
+    def touched(self, direction: Tensor, position: Tensor, entities: Tensor) -> Tensor:
+        """How much of an entity each token may show (F, N): see `forward`. direction (F, N, R, 3) of the rays."""
+        return self._passing(direction, position, entities).gate.amax(dim=1)
+
+    def _passing(self, direction: Tensor, position: Tensor, entities: Tensor) -> _Passing:
+        """Where rays pass entities."""
+        frames, tokens, rays, _ = direction.shape
         eye = torch.cat([position, position.new_full((frames, 1), self._eye_m)], dim=1)
-        away = eye[:, None] - entities[..., X : Z + 1]  # (F, S, 3), from its middle
-        reach = away.norm(dim=-1)
+        away = eye[:, None] - entities[..., X : Z + 1]
         turn = entities[..., HEADING] * RADIANS
         origin = _turned(away, turn) / self.box
-        direction = recalled.direction.reshape(frames, 1, tokens * rays, 3)
-        direction = _turned(direction, turn[..., None]) / self.box[:, None]  # (F, S, N * R, 3)
+        along = _turned(direction.reshape(frames, 1, tokens * rays, 3), turn[..., None]) / self.box[:, None]
         # The point of the ray that is nearest to the middle, where its box is the cube from -1 to 1.
-        at = -(origin[:, :, None] * direction).sum(-1) / direction.square().sum(-1)
-        point = origin[:, :, None] + at[..., None] * direction
+        at = -(origin[:, :, None] * along).sum(-1) / along.square().sum(-1)
+        point = origin[:, :, None] + at[..., None] * along
         off = point.norm(dim=-1)
         beyond = (point * self.box[:, None]).norm(dim=-1) * (1 - 1.5 / off.clamp(min=1.5))  # metres past its box
         gate = (2 - beyond / (at.clamp(min=0.1) * self._token)).clamp(0, 1) * (at / 0.2).clamp(0, 1)
-        gate = gate.view(frames, -1, tokens, rays).amax(dim=-1)
-        nearness = (gate.amax(dim=-1) > 0) / (1 + reach)
+        return _Passing(away, turn, at, point, off, gate.view(frames, -1, tokens, rays).amax(dim=-1))
+
+    def _told(
+        self, recalled: Recalled, position: Tensor, entities: Tensor, happening: Tensor
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """What the network is told of the entities drawn, nearest first: (F, K, N, features), and how much of each
+        token they may touch (F, K, N)."""
+        frames, tokens, rays, _ = recalled.direction.shape
+        away, turn, at, point, off, gate = self._passing(recalled.direction, position, entities)
+        nearness = (gate.amax(dim=-1) > 0) / (1 + away.norm(dim=-1))
         chosen = nearness.topk(self._drawn, dim=1).indices  # (F, K), nearest first
         blocked = torch.tanh((recalled.distance.reshape(frames, 1, -1) - at) / 0.3)
         passing = torch.stack([torch.sigmoid(5 * (1.2 - off)), blocked, 1 / (at.clamp(min=0) + 0.3)], dim=-1)

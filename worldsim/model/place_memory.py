@@ -116,8 +116,8 @@ class PlaceMemory(nn.Module):
         self.guess = Mlp(config.width, config.hidden, channels)
 
     def forward(self, position: Tensor, look: Tensor, pose: Tensor, picked: Tensor | None = None) -> Recalled:
-        """position (F, 2) metres, look (F, 2) radians, pose (F, N, P): features of each token's own ray. picked: which
-        tokens of a frame they are; all of them if left out."""
+        """position (F, 2) metres, look (F, 2) radians, pose (F, N, P): features of each token's own ray. picked:
+        which tokens of each frame they are (F, N); all of them if left out."""
         frames, tokens = pose.shape[:2]
         seen, direction, distance = self._look_along(position, look, picked)
         h = self.read(torch.cat([seen.view(frames, tokens, -1), pose], dim=-1))
@@ -134,7 +134,7 @@ class PlaceMemory(nn.Module):
         direction (F, R, 3) and the distance of its end (F, R, 1)."""
         config, frames = self.config, len(position)
         eye = torch.cat([position, position.new_full((frames, 1), self._eye_m)], dim=1)[:, None]
-        direction = self._directions(look, picked)
+        direction = self.directions(look, picked)
         points = eye[:, :, None] + direction[:, :, None] * self.distances[:, None]  # (F, R, samples, 3)
         with torch.autocast(position.device.type, enabled=False):
             density = self._density_at(points).view(frames, -1, config.samples)
@@ -166,10 +166,10 @@ class PlaceMemory(nn.Module):
         )
         return found.view(*points.shape[:2], -1)
 
-    def _directions(self, look: Tensor, picked: Tensor | None) -> Tensor:
-        """World directions of all rays of the picked tokens: (F, R, 3)."""
+    def directions(self, look: Tensor, picked: Tensor | None = None) -> Tensor:
+        """World directions of all rays of the picked tokens (F, N), token by token: (F, R, 3)."""
         yaw, pitch = look[:, :1], look[:, 1:]
-        rays = self.rays if picked is None else self.rays.unflatten(0, (-1, self.config.rays**2))[picked].flatten(0, 1)
+        rays = self.rays if picked is None else self.rays.unflatten(0, (-1, self.config.rays**2))[picked].flatten(1, 2)
         right, up, forward = rays.unbind(-1)
         level = forward * pitch.cos() - up * pitch.sin()
         height = forward * pitch.sin() + up * pitch.cos()

@@ -10,7 +10,9 @@ WIDTH, HEIGHT = 128, 96
 
 
 def paint(style: str, seed: int) -> np.ndarray:
-    """One painting. Returns uint8 (96, 128, 3), rows from the top."""
+    """One painting. Returns uint8 (96, 128, 3), rows from the top. Of style `anew`: the one of that number."""
+    if style == "anew":
+        return anew(seed)
     rng = np.random.Generator(np.random.Philox(key=seed))
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     canvas = _STYLES[style](rng, x / WIDTH, y / HEIGHT)

@@ -197,10 +197,7 @@ class RoomsRenderer:
                 self._owned.pop().release()
 
     def _upload_pictures(self) -> moderngl.TextureArray:
-        images = [
-            paintings.anew(i) if p.style == "anew" else paintings.paint(p.style, p.seed)
-            for i, p in enumerate(rooms_of(self.scene).pictures)
-        ]
+        images = [paintings.paint(p.style, p.seed) for p in rooms_of(self.scene).pictures]
         images = images or [np.zeros((paintings.HEIGHT, paintings.WIDTH, 3), np.uint8)]
         data = np.stack([image[::-1] for image in images])  # rows from the bottom, as OpenGL counts
         texture = self._gl.texture_array((paintings.WIDTH, paintings.HEIGHT, len(images)), 3, data.tobytes())

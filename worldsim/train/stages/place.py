@@ -13,15 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from worldsim.data.latents import Latents
+from worldsim.model.condition import Condition
 from worldsim.model.generator import SEEN_ROWS, Generator
 from worldsim.train.pictures import place_picture
 from worldsim.train.restore import with_place_memory
 from worldsim.train.setup import Setup
 from worldsim.train.stages.base import Stage
 
-BATCH = 96
-TOKENS = 48  # picked at random of each frame of a batch: many frames teach more than all tokens of few
-NEAR_WEIGHT = 3.0  # of a token that an entity may touch: there are few, and they are what one looks at
+BATCH = 384
+TOKENS = 12  # picked of each frame of a batch: many frames teach more than all tokens of few
+NEAR_SHARE = 0.4  # of those, picked where an entity may be: there it is painted, and there one looks
 SPREAD_WEIGHT = 0.1
 
 
@@ -70,12 +71,12 @@ class PlaceStage(Stage):
         rng = np.random.Generator(np.random.Philox(key=step_seed))
         frames = self._latents.draw_frames(rng, self._batch).to(next(self._generator.parameters()).device)
         condition = frames.condition(torch.ones(len(frames.latents)))
-        shape = self._generator.shape
-        picked = torch.from_numpy(rng.permutation(shape.tokens)[:TOKENS])
+        picked = self._pick(condition, step_seed)
         prior, std, near = self._generator.condition.expect(condition, picked)
-        error = (prior.float() - frames.latents[:, 0, picked]).square()
+        truth = frames.latents[:, 0].gather(1, picked[..., None].expand(-1, -1, frames.latents.shape[-1]))
+        error = (prior.float() - truth).square()
         token = (error * self._latents.channel_weight.to(error.device)).mean(-1)
-        loss = (token * (1 + NEAR_WEIGHT * near)).mean()
+        loss = token.mean()
         numbers = {"spread": float(error.detach().mean().sqrt())}
         if self._generator.condition.painter is not None:
             off = error.detach().mean(-1, keepdim=True)  # the deviation learns from the error, not the other way round
@@ -84,6 +85,16 @@ class PlaceStage(Stage):
             touched = near > 0.5
             numbers["near"] = float(off[..., 0][touched].mean().sqrt()) if bool(touched.any()) else 0.0
         return loss, numbers
+
+    @torch.no_grad()
+    def _pick(self, condition: Condition, seed: int) -> Tensor:
+        """Tokens of each frame (F, TOKENS), different ones: a share of them where an entity may be, if any is."""
+        near = self._generator.condition.touched(condition).cpu()
+        anywhere = near.new_full(near.shape, (1 - NEAR_SHARE) / near.shape[1])
+        odds = anywhere + NEAR_SHARE * near / near.sum(1, keepdim=True).clamp(min=1e-6)
+        chance = torch.Generator().manual_seed(seed)
+        picked = torch.multinomial(odds, min(TOKENS, near.shape[1]), generator=chance)
+        return picked.to(condition.look.device)
 
     def sample(self) -> np.ndarray | None:
         return self._picture()
