@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from support import still_gallery
+from support import ROOT
 
 from worldsim.camera import Look, Pose
 from worldsim.evaluate.control import Control
@@ -23,7 +23,7 @@ from worldsim.evaluate.nulls import DREAM, LAST_FRAME_REPEATED, Still
 from worldsim.evaluate.persistence import HORIZONS, Persistence
 from worldsim.evaluate.quality import Quality
 from worldsim.evaluate.rollouts import Dream, Dreamer, pose_of, poses
-from worldsim.scene import Scene
+from worldsim.scene import Scene, load_scene
 from worldsim.source.rooms.world import RoomsState, RoomsWorld
 from worldsim.world import Frame, World
 
@@ -171,7 +171,7 @@ def measure():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     codec, shipped = load_networks(open_checkpoint("gallery"))
-    scene = still_gallery()
+    scene = load_scene(str(ROOT / "tests/data/museum.yaml"))
     config = GeneratorConfig(width=32, depth=1, heads=2, hidden=32, window=shipped.config.window)
     networks = codec, Generator(config, shape_of(scene, codec.config.channels))  # it dreams nothing here
     found: dict[tuple, dict] = {}

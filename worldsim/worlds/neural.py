@@ -270,7 +270,7 @@ class NeuralWorld(World):
         for action, look, begun in zip(actions, looks or [kept.look], happening or [kept.happening], strict=True):
             yaw, pitch = (0.0, 0.0) if look is None else look.radians
             rows.append([yaw, pitch, *place, *begun.levels, *entities, *chances, *self._space.scaled(action)])
-        return Condition.unpacked(torch.tensor(rows, device=self._device), slots, events)
+        return Condition.unpacked(torch.tensor(rows, dtype=torch.float32, device=self._device), slots, events)
 
     def _noise(self, seed: int, tick: int, use: int = 0) -> Tensor:
         """Standard normal (2, 1, N, C), what a frame is dreamed from and what its commit adds: a function of the
