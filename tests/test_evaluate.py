@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import make_checkpoint, small_gallery
+from support import LIVING, make_checkpoint, small_gallery
 
 from worldsim.camera import Look, Pose
 from worldsim.errors import ConfigError, DataError
@@ -18,6 +18,7 @@ from worldsim.evaluate.metrics import gradient_energy, macro_f1, ssim
 from worldsim.evaluate.report import curves, figure_rows, page, picture, section, table
 from worldsim.psnr import psnr
 from worldsim.registry import METRICS
+from worldsim.scene import Scene, load_scene
 
 
 def noise(seed: int) -> np.ndarray:
@@ -223,23 +224,35 @@ def test_lines_that_end_together_have_labels_apart(value):
     assert curves(lines, "x", "y").count("<polyline") == 6
 
 
+def evaluated(folder: Path, scene: Scene, parts: list[str]):
+    """Parts of the evaluation of a checkpoint of random weights, as small as they can be."""
+    from worldsim.checkpoint import open_checkpoint
+    from worldsim.evaluate.rollouts import Dreamer
+    from worldsim.evaluate.suite import evaluate
+    from worldsim.model.weights import load_networks
+
+    networks = load_networks(open_checkpoint(str(make_checkpoint(folder / "small", 0, scene))))
+    sizes = Sizes(rollouts=2, ticks=4, drift_ticks=40, starts=1, control_walks=1, control_ticks=9, cases=1)
+    with scene.source.open(scene) as source:
+        return evaluate(Measurement(source, Dreamer(scene, *networks, 1, 0.1), sizes), parts)
+
+
+@pytest.mark.gl
+@pytest.mark.slow
+def test_a_dream_is_asked_after_its_entities(tmp_path):
+    figures = evaluated(tmp_path, load_scene(LIVING), ["entities"]).figures["entities"]
+    assert any(isinstance(value, dict) and WORTH in value for value in figures.values())
+
+
 @pytest.mark.gl
 @pytest.mark.slow
 def test_the_whole_evaluation_of_a_small_checkpoint(tmp_path):
-    """Of a scene with all that a part of it asks for."""
-    from worldsim.checkpoint import open_checkpoint
-    from worldsim.evaluate.rollouts import Dreamer
-    from worldsim.evaluate.suite import as_text, evaluate, legend, summary
-    from worldsim.model.weights import load_networks
+    """Of a scene with all that a part of it asks for; entities, which take many ticks, have a smaller scene below."""
+    from worldsim.evaluate.suite import as_text, legend, summary
 
-    scene = small_gallery()
-    dreamer = Dreamer(
-        scene, *load_networks(open_checkpoint(str(make_checkpoint(tmp_path / "small", 0, scene)))), 1, 0.1
-    )
-    sizes = Sizes(rollouts=2, ticks=4, drift_ticks=40, starts=1, control_walks=1, control_ticks=9, cases=2)
-    with scene.source.open(scene) as source:
-        done = evaluate(Measurement(source, dreamer, sizes))
-    assert list(done.figures) == METRICS.names() and not done.left_out
+    parts = [name for name in METRICS.names() if name != "entities"]
+    done = evaluated(tmp_path, small_gallery(), parts)
+    assert list(done.figures) == parts and not done.left_out
     for part, figures in done.figures.items():
         rows = [value for value in figures.values() if isinstance(value, dict) and "dream" in value]
         assert figures["sizes"] and rows, part
