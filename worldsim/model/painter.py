@@ -23,10 +23,15 @@ from worldsim.model.place_memory import Recalled
 
 PRIOR_STD = 0.35  # about how far, in units of the latents, the truth lies from the guess of a trained place memory
 MOST_DRAWN = 4  # entities in one frame, the nearest ones of those in view
-_HIDDEN, _HIDDEN_WHOLE = 128, 192
+_HIDDEN, _HIDDEN_WHOLE = 192, 192
 RADIANS = math.pi / 180  # of a degree: back ends that trace know no deg2rad
 _NAMED = 16  # numbers that a slot is known by
 _RAY = 6
+_WAVES = (
+    math.pi / 2,
+    math.pi,
+    2 * math.pi,
+)  # in which is told where a token lies on an entity: else edges stay blurred
 _THINNEST_M = 0.06
 _LEAST_LOG_STD, _MOST_LOG_STD = math.log(0.05), math.log(1.2)
 
@@ -75,7 +80,9 @@ class Painter(nn.Module):
             self.names = nn.Parameter(torch.randn(len(slots), _NAMED) * 0.3)
             self.content = nn.Linear(width, _HIDDEN)
             self.guess = nn.Linear(channels, _HIDDEN, bias=False)
-            self.entity = nn.Linear(rays * _RAY + STANDING + _NAMED + self._whole, _HIDDEN, bias=False)
+            self.entity = nn.Linear(
+                rays * _RAY + 6 * len(_WAVES) + STANDING + _NAMED + self._whole, _HIDDEN, bias=False
+            )
             self.middle = nn.Linear(_HIDDEN, _HIDDEN)
             self.paint = nn.Linear(_HIDDEN, out)
         if self._whole:
@@ -154,6 +161,9 @@ class Painter(nn.Module):
         blocked = torch.tanh((recalled.distance.reshape(frames, 1, -1) - at) / 0.3)
         passing = torch.stack([torch.sigmoid(5 * (1.2 - off)), blocked, 1 / (at.clamp(min=0) + 0.3)], dim=-1)
         of_ray = torch.cat([point.clamp(-3, 3), passing], dim=-1).view(frames, -1, tokens, rays * _RAY)
+        middle = point.clamp(-3, 3).view(frames, -1, tokens, rays, 3).mean(dim=3)
+        waves = torch.cat([middle * wave for wave in _WAVES], dim=-1)
+        of_ray = torch.cat([of_ray, waves.sin(), waves.cos()], dim=-1)
         of_slot = torch.cat(
             [
                 standing(entities, away, turn, self.rest),
