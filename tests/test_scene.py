@@ -7,7 +7,7 @@ import yaml
 from support import ROOT
 
 from worldsim.config import to_mapping
-from worldsim.errors import SceneError
+from worldsim.errors import ConfigError, SceneError
 from worldsim.scene import SCENES, former_scene_hash, is_hash_of, load_scene, parse_scene, scene_hash
 
 
@@ -87,3 +87,9 @@ def test_data_of_an_older_version_is_still_of_the_scene(scene):
     assert not any(is_hash_of(mark, replace(scene, title="another")) for mark in marks)
     written = yaml.safe_load((ROOT / "tests/data/format-1.yaml").read_text())  # by what was there then
     assert former_scene_hash(parse_scene(written["scene"], "x")) == written["scene_sha256"]
+
+
+def test_an_event_takes_no_key_that_means_something_else(living):
+    events = (replace(living.events[1], key="e"), *living.events[2:])  # `use` is E
+    with pytest.raises(ConfigError, match="has the key 'e', which is taken"):
+        replace(living, events=events)

@@ -147,6 +147,11 @@ class Scene:
     def _check_events(self) -> None:
         require(len(self.events) <= 9, f"events must list at most 9, got {len(self.events)}")
         require(all(c.kind != "event" for c in self.controls), "controls have no kind event; list it under events")
+        taken = [key for c in self.controls for key in c.keys]
+        for i, event in enumerate(self.events):
+            key = event.key or str(i + 1)
+            require(key not in taken, f"events: {event.name} has the key {shown(key)}, which is taken; give it another")
+            taken.append(key)
         names, known = [e.name for e in self.events], self.source.known_events
         require(len(set(names)) == len(names), f"events must have different names, got {shown(names)}")
         for event in self.events:
