@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The living gallery from nothing: every stage in its order, with the minutes that it takes on one core to become a place
-# one can walk in; more minutes of `place` make it sharper. `FACTOR=0.01 recipes/gallery.sh` runs through all of it.
+# The living gallery from nothing: every stage in its order. The minutes of codec, transitions and the first 40 of place are
+# those of a run on one core (docs/ablations.md has what they gave); the others are a plan that nobody has run whole.
+# `FACTOR=0.01 recipes/gallery.sh` runs through all of it in a few minutes.
 # The shipped checkpoint `gallery` is still of the former gallery, which stood still.
 set -euo pipefail
 

@@ -36,10 +36,9 @@ _SAMPLES = 4  # multisampling: edges are smooth, patterns smooth themselves in t
 
 @dataclass(frozen=True)
 class _Triangles:
-    """Triangles of one class of surfaces: the room they are in (-1: each vertex knows its own), and for each kind of
-    light the number of the program that draws them and its vertex array."""
+    """Triangles of one class of surfaces: for each kind of light the number of the program that draws them and its
+    vertex array."""
 
-    room: int
     programs: tuple[int, ...]
     arrays: tuple[moderngl.VertexArray, ...]
 
@@ -61,7 +60,7 @@ class RoomsRenderer:
         source = rooms_of(scene)
         self._programs = [keep(self._compiled(surface, lit)) for surface in _SURFACES for lit in _LIGHTS]
         building = geometry.build(source)
-        self._rooms = [self._triangles(building[building[:, -1] == i], -1) for i in range(len(source.rooms))]
+        self._rooms = [self._triangles(building[building[:, -1] == i]) for i in range(len(source.rooms))]
         self._size = size = scene.frame.width, scene.frame.height
         colour = keep(self._gl.renderbuffer(size, 4, samples=_SAMPLES))
         depth = keep(self._gl.depth_renderbuffer(size, samples=_SAMPLES))
@@ -71,7 +70,7 @@ class RoomsRenderer:
         self._hung: int | None = None  # the episode whose pictures hang
         self._figures = [figure(entity) for entity in source.entities]
         self._parts = [
-            [(part, self._triangles(part.vertices, 0)) for part in made.parts] for made in self._figures
+            [(part, self._triangles(part.vertices)) for part in made.parts] for made in self._figures
         ]  # fmt: skip
         self._set_light()
 
@@ -82,7 +81,7 @@ class RoomsRenderer:
         switches = "".join(f"#define {name}\n" for name in defined if name)
         return self._gl.program(vertex_shader=vertex, fragment_shader=f"{version}\n{switches}{rest}")
 
-    def _triangles(self, vertices: np.ndarray, room: int) -> list[_Triangles]:
+    def _triangles(self, vertices: np.ndarray) -> list[_Triangles]:
         """Vertices, by class of surfaces, as programs draw them."""
         surface, made = geometry.surfaces(vertices), []
         for i in range(len(_SURFACES)):
@@ -91,7 +90,7 @@ class RoomsRenderer:
             buffer = self._keep(self._gl.buffer(np.ascontiguousarray(vertices[surface == i]).tobytes()))
             programs = range(i * len(_LIGHTS), (i + 1) * len(_LIGHTS))
             arrays = [self._keep(_array(self._gl, self._programs[n], buffer)) for n in programs]
-            made.append(_Triangles(room, tuple(programs), tuple(arrays)))
+            made.append(_Triangles(tuple(programs), tuple(arrays)))
         return made
 
     def _keep(self, resource: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -78,7 +79,7 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class EntityConfig:
+class EntityConfig(ABC):
     """An entity of a scene file. at: the middle of where it stands at rest, in metres."""
 
     turn: ClassVar[int] = 0
@@ -100,9 +101,9 @@ class EntityConfig:
             raise ConfigError(f"{where}.kind must be one of {', '.join(ENTITIES.names())}, got {shown(kind)}")
         return ENTITIES.get(kind, f"{where}.kind")
 
+    @abstractmethod
     def slot(self) -> Slot:
         """What never changes of it."""
-        raise NotImplementedError
 
     def scatter(self, rng: np.random.Generator, places: Places) -> Row:
         """Its row at the start of an episode."""
