@@ -109,7 +109,11 @@ class Latents:
 
     def draw_frames(self, rng: np.random.Generator, count: int) -> Clips:
         """Unrelated single frames, as clips of one."""
-        return self.at(torch.from_numpy(rng.integers(len(self.latents), size=(count, 1)))[self._rank :: self.world])
+        return self.at(self.draw_rows(rng, count))
+
+    def draw_rows(self, rng: np.random.Generator, count: int) -> Tensor:
+        """Which frames `draw_frames` would give: (count, 1)."""
+        return torch.from_numpy(rng.integers(len(self.latents), size=(count, 1)))[self._rank :: self.world]
 
     def at(self, index: Tensor) -> Clips:
         """The frames at `index` (B, T)."""

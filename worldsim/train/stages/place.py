@@ -42,6 +42,9 @@ class PlaceStage(Stage):
             picture,
             batch,
         )
+        # How much of an entity each token of a frame may show, once it was asked for: a third of a step to work out.
+        frames, tokens = latents.latents.shape[:2]
+        self._near, self._near_known = torch.zeros(frames, tokens, dtype=torch.uint8), torch.zeros(frames).bool()
         generator.requires_grad_(False)
         assert generator.condition.memory is not None
         generator.condition.memory.requires_grad_(True)
@@ -69,9 +72,10 @@ class PlaceStage(Stage):
 
     def loss(self, step_seed: int, step: int) -> tuple[Tensor, dict[str, float]]:
         rng = np.random.Generator(np.random.Philox(key=step_seed))
-        frames = self._latents.draw_frames(rng, self._batch).to(next(self._generator.parameters()).device)
+        rows = self._latents.draw_rows(rng, self._batch)
+        frames = self._latents.at(rows).to(next(self._generator.parameters()).device)
         condition = frames.condition(torch.ones(len(frames.latents)))
-        picked = self._pick(condition, step_seed)
+        picked = self._pick(rows[:, 0], condition, step_seed)
         prior, std, near = self._generator.condition.expect(condition, picked)
         truth = frames.latents[:, 0].gather(1, picked[..., None].expand(-1, -1, frames.latents.shape[-1]))
         error = (prior.float() - truth).square()
@@ -87,9 +91,12 @@ class PlaceStage(Stage):
         return loss, numbers
 
     @torch.no_grad()
-    def _pick(self, condition: Condition, seed: int) -> Tensor:
+    def _pick(self, rows: Tensor, condition: Condition, seed: int) -> Tensor:
         """Tokens of each frame (F, TOKENS), different ones: a share of them where an entity may be, if any is."""
-        near = self._generator.condition.touched(condition).cpu()
+        if not bool(self._near_known[rows].all()):
+            touched = self._generator.condition.touched(condition).cpu()
+            self._near[rows], self._near_known[rows] = (255 * touched).round().to(torch.uint8), True
+        near = self._near[rows].float() / 255
         anywhere = near.new_full(near.shape, (1 - NEAR_SHARE) / near.shape[1])
         odds = anywhere + NEAR_SHARE * near / near.sum(1, keepdim=True).clamp(min=1e-6)
         chance = torch.Generator().manual_seed(seed)
