@@ -19,6 +19,7 @@ from worldsim.train.stages.consistency import GRID, ConsistencyStage
 from worldsim.train.stages.dmd import DmdStage
 from worldsim.train.stages.forcing import ForcingStage
 from worldsim.train.stages.odometry import OdometryStage
+from worldsim.train.stages.painter import ANYWHERE_SHARE, PainterStage
 from worldsim.train.stages.place import PlaceStage
 from worldsim.train.stages.resampling import ResamplingStage
 from worldsim.train.trainer import TrainConfig, Trainer
@@ -65,6 +66,8 @@ def make(name: str, scene, latents: Latents, transitions: Transitions):
     model = generator(scene)
     if name == "place":
         return PlaceStage(model, latents, nothing, batch=4)
+    if name == "painter":
+        return PainterStage(model, latents, nothing, batch=16)
     if name == "odometry":
         return OdometryStage(model, latents, transitions, nothing)
     if name == "dmd":
@@ -74,7 +77,7 @@ def make(name: str, scene, latents: Latents, transitions: Transitions):
     return {"forcing": ForcingStage, "resampling": ResamplingStage}[name](model, latents, 2, 5, nothing)
 
 
-@pytest.mark.parametrize("name", ["place", "odometry", "forcing", "resampling", "consistency", "dmd"])
+@pytest.mark.parametrize("name", ["place", "painter", "odometry", "forcing", "resampling", "consistency", "dmd"])
 def test_two_steps_saved_and_resumed_equal_four(name, scene, latents, transitions, tmp_path):
     config = TrainConfig(steps=4, warmup_steps=2)
 
@@ -146,6 +149,30 @@ def test_a_student_is_pulled_to_where_the_teacher_goes_and_its_critic_does_not(s
     stage.generator.teacher_forcing = stage.critic.teacher_forcing = always(latents)
     (_, numbers), _ = clip_loss(stage, latents)
     assert numbers["matching"] == pytest.approx(0.5 * 0.2**2, rel=1e-3) and numbers["critic"] == 0
+
+
+def test_single_tokens_are_painted_as_whole_frames_are(scene, latents, transitions):
+    """The stage's loss is that of the frames' own expectations at the tokens it draws."""
+    stage = make("painter", scene, latents, transitions)
+    painter = stage.model.condition.painter
+    painter._drawn = len(scene.slots)  # else a frame may leave out the farthest
+    for layer in (painter.paint, painter.whole_paint):
+        torch.nn.init.normal_(layer.weight, std=0.01)
+    drawn = []
+    forward = painter.forward
+    painter.forward = lambda *args: drawn.append(forward(*args)) or drawn[-1]
+    stage.loss(1, 0)
+    painter.forward = forward
+    rng = np.random.Generator(np.random.Philox(key=1))
+    everywhere = round(16 * ANYWHERE_SHARE)
+    each = (16 - everywhere) // len(stage._of_slot)
+    picks = [rows[torch.from_numpy(rng.integers(len(rows), size=each))] for rows in stage._of_slot]
+    rows = torch.cat([*picks, torch.from_numpy(rng.integers(len(stage._frame), size=everywhere))])
+    frames = latents.at(stage._frame[rows][:, None])
+    with torch.no_grad():
+        whole, _, near = stage.model.condition.expect(frames.condition(torch.ones(len(rows))))
+    at = torch.arange(len(rows)), stage._token[rows]
+    assert torch.allclose(drawn[0][0][:, 0], whole[at], atol=0.01) and float(near[at].max()) > 0.5
 
 
 def test_a_place_known_by_heart_has_no_loss(scene, latents, transitions):

@@ -76,6 +76,7 @@ STAGES = Registry(
     {
         "codec": "worldsim.train.stages.codec:CodecStage",
         "place": "worldsim.train.stages.place:PlaceStage",
+        "painter": "worldsim.train.stages.painter:PainterStage",
         "odometry": "worldsim.train.stages.odometry:OdometryStage",
         "transitions": "worldsim.train.stages.transitions:TransitionsStage",
         "forcing": "worldsim.train.stages.forcing:ForcingStage",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from worldsim.cli.arguments import int_in, report
 from worldsim.errors import ConfigError, nearest
 from worldsim.registry import METRICS
+from worldsim.runtime import BACKENDS
 
 if TYPE_CHECKING:
     from worldsim.checkpoint import Checkpoint
@@ -32,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="denoising passes (default: the checkpoint's)")
     parser.add_argument("--data", type=Path, help="held-out episodes (default data/SCENE, else drawn now)")
     parser.add_argument("--threads", type=int_in(1), help="torch threads")
+    parser.add_argument(
+        "--backend", choices=BACKENDS, default="eager",
+        help="what runs worlds that are played tick by tick (default eager, whose bits are alike everywhere; auto is "
+        "what play takes, and faster)",
+    )  # fmt: skip
     parser.add_argument("--report", type=Path, metavar="HTML", help="write a report with curves and film strips")
     parser.add_argument("--strip", type=Path, metavar="PNG", help="write film strips, truth above dream")
     parser.add_argument("--save", action="store_true", help="write the scores into the checkpoint's world.yaml")
@@ -54,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from worldsim.evaluate.metric import Measurement, Sizes
     from worldsim.evaluate.rollouts import Dreamer
     from worldsim.evaluate.suite import as_text, evaluate, summary
+    from worldsim.inference.backend_choice import choose
     from worldsim.model.weights import load_networks
 
     if args.threads:
@@ -64,7 +71,11 @@ def run(args: argparse.Namespace) -> int:
     step_levels(steps)
     for path in (args.report, args.strip):
         _must_be_writable(path)
-    dreamer = Dreamer(scene, *load_networks(checkpoint), steps, sampler.context_level)
+    codec, generator = load_networks(checkpoint)
+    played = None
+    if args.backend != "eager":
+        played = choose(args.backend, args.threads, codec, generator, steps, checkpoint.sha256)[1]
+    dreamer = Dreamer(scene, codec, generator, steps, sampler.context_level, played)
     sizes = Sizes(args.rollouts, args.ticks, args.drift_ticks, cases=args.cases)
     with scene.source.open(scene) as source:
         data = args.data or Path("data") / scene.name

@@ -27,7 +27,7 @@ from worldsim.evaluate.nulls import (
     Still,
     network_of,
 )
-from worldsim.inference.network import eager
+from worldsim.inference.network import Networks, eager
 from worldsim.inference.rollout import Rollout, Trajectory, rollout_trajectory
 from worldsim.model.codec import Codec, to_grid, to_pixels, to_tensor, to_tokens
 from worldsim.model.generator import Generator
@@ -51,13 +51,14 @@ class Dream:
 
 @dataclass(frozen=True)
 class Dreamer:
-    """The networks under evaluation, and how they sample."""
+    """The networks under evaluation, how they sample, and what runs them tick by tick (None: plain torch)."""
 
     scene: Scene
     codec: Codec
     generator: Generator
     steps: int
     context_level: float
+    played: Networks | None = None
 
     @property
     def window(self) -> int:
@@ -106,11 +107,14 @@ class Dreamer:
         return {row: self.dream(walks, ticks, what, quiet, start, row) for row in (DREAM, *rows)}
 
     def world(self, variant: str = DREAM) -> World:
-        """The world that play opens, in plain torch, or that of a null row. HISTORY_SHUFFLED is a dream that is started
-        from another picture."""
+        """The world that play opens, or that of a null row, which plain torch runs. HISTORY_SHUFFLED is a dream that is
+        started from another picture."""
         if variant == LAST_FRAME_REPEATED:
             return Still(self.scene)
-        networks = replace(eager(self.codec, self.generator), network=network_of(self.generator, variant))
+        network = network_of(self.generator, variant)
+        if network is self.generator and self.played is not None:
+            return NeuralWorld(self.scene, self.played, self.steps, self.context_level)
+        networks = replace(eager(self.codec, self.generator), network=network)
         return NeuralWorld(self.scene, networks, self.steps, self.context_level)
 
     def decode(self, latents: Tensor) -> np.ndarray:

@@ -237,7 +237,7 @@ class ConditionEncoder(nn.Module):
         if self.painter is None or self.memory is None or not condition.things.shape[1]:
             return condition.look.new_zeros(frames, tokens)
         direction = self.memory.directions(condition.look).view(frames, tokens, -1, 3)
-        return self.painter.touched(direction, condition.position, condition.things)
+        return self.painter.touched(direction, condition.position, condition.look, condition.things)
 
     def recalled(self, condition: Condition) -> Recalled:
         """What the place memory knows of the frames, before anything is painted into it."""
@@ -256,7 +256,7 @@ class ConditionEncoder(nn.Module):
             return recalled.content, recalled.guess, std, torch.zeros_like(recalled.guess[..., 0])
         with torch.autocast(own_ray.device.type, enabled=False):
             recalled = Recalled(*(part.float() for part in recalled))
-            painted = self.painter(recalled, condition.position, condition.things, condition.happening)
+            painted = self.painter(recalled, condition.position, condition.look, condition.things, condition.happening)
         return recalled.content, *painted
 
     def _entity_tokens(self, condition: Condition) -> tuple[Tensor, Tensor, Tensor]:

@@ -27,12 +27,13 @@ _HIDDEN, _HIDDEN_WHOLE = 192, 192
 RADIANS = math.pi / 180  # of a degree: back ends that trace know no deg2rad
 _NAMED = 16  # numbers that a slot is known by
 _RAY = 6
-_WAVES = (
-    math.pi / 2,
-    math.pi,
-    2 * math.pi,
-)  # in which is told where a token lies on an entity: else edges stay blurred
+# In which is told where a token lies on an entity, by its own axes and in the picture: else edges stay blurred.
+_WAVES = (math.pi / 2, math.pi, 2 * math.pi)
+_IN_PICTURE = 2 * (1 + 2 * len(_WAVES) + 1) + 2
+_ROLLED = 6
+_FARTHEST = 4.0  # offset in tokens that is told apart
 _THINNEST_M = 0.06
+_COVERED = 1.25  # of half a box, from its middle
 _LEAST_LOG_STD, _MOST_LOG_STD = math.log(0.05), math.log(1.2)
 
 
@@ -42,7 +43,8 @@ class _Passing(NamedTuple):
     away (F, S, 3): from each entity's middle to the eye, in metres. turn (F, S): headings in radians. at (F, S, NR):
     metres along the ray to the point that is nearest to the middle. point (F, S, NR, 3): that point in the entity's own
     axes, its box being the cube from -1 to 1. off (F, S, NR): its distance from the middle. gate (F, S, N): how much of
-    the entity a token may show.
+    the entity a token may show. offset (F, S, N, 2): in the picture, from the token's middle to the entity's, in tokens
+    to the right and up. scale (F, S): tokens that a metre spans there.
     """
 
     away: Tensor
@@ -51,6 +53,8 @@ class _Passing(NamedTuple):
     point: Tensor
     off: Tensor
     gate: Tensor
+    offset: Tensor
+    scale: Tensor
 
 
 class Painter(nn.Module):
@@ -80,9 +84,8 @@ class Painter(nn.Module):
             self.names = nn.Parameter(torch.randn(len(slots), _NAMED) * 0.3)
             self.content = nn.Linear(width, _HIDDEN)
             self.guess = nn.Linear(channels, _HIDDEN, bias=False)
-            self.entity = nn.Linear(
-                rays * _RAY + 6 * len(_WAVES) + STANDING + _NAMED + self._whole, _HIDDEN, bias=False
-            )
+            told = rays * _RAY + 6 * len(_WAVES) + _IN_PICTURE + STANDING + _ROLLED + _NAMED + self._whole
+            self.entity = nn.Linear(told, _HIDDEN, bias=False)
             self.middle = nn.Linear(_HIDDEN, _HIDDEN)
             self.paint = nn.Linear(_HIDDEN, out)
         if self._whole:
@@ -103,19 +106,20 @@ class Painter(nn.Module):
         return torch.cat([levels, entities[:, self._lights, ON] - self.rest_on], dim=-1)
 
     def forward(
-        self, recalled: Recalled, position: Tensor, entities: Tensor, levels: Tensor
+        self, recalled: Recalled, position: Tensor, look: Tensor, entities: Tensor, levels: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The guess (F, N, C) of what is there now, the deviation of the truth from it (F, N, 1), and how much of an
         entity each token may show (F, N), from 0 to 1.
 
-        position (F, 2) in metres. entities (F, S, FIELDS) in their units. levels (F, E) in [0, 1].
+        position (F, 2) in metres. look (F, 2) in radians. entities (F, S, FIELDS) in their units. levels (F, E) in
+        [0, 1].
         """
         guess, log_std = recalled.guess, math.log(PRIOR_STD) + self.spread(recalled.content)
         near = guess.new_zeros(guess.shape[:2])
         happening = self.happening(entities, levels)
         if self._drawn:
             base = self.content(recalled.content)
-            told, gates = self._told(recalled, position, entities, happening)
+            told, gates = self._told(recalled, position, look, entities, happening)
             for k in reversed(range(self._drawn)):  # the farthest first: what is nearer is painted over it
                 h = F.silu(base + self.guess(guess) + self.entity(told[:, k]))
                 out = self.paint(h + F.silu(self.middle(h))) * gates[:, k, :, None]
@@ -129,11 +133,17 @@ class Painter(nn.Module):
             guess, log_std = guess + out[..., :-1], log_std + out[..., -1:]
         return guess, log_std.clamp(_LEAST_LOG_STD, _MOST_LOG_STD).exp(), near
 
-    def touched(self, direction: Tensor, position: Tensor, entities: Tensor) -> Tensor:
+    def touched(self, direction: Tensor, position: Tensor, look: Tensor, entities: Tensor) -> Tensor:
         """How much of an entity each token may show (F, N): see `forward`. direction (F, N, R, 3) of the rays."""
-        return self._passing(direction, position, entities).gate.amax(dim=1)
+        return self._passing(direction, position, look, entities).gate.amax(dim=1)
 
-    def _passing(self, direction: Tensor, position: Tensor, entities: Tensor) -> _Passing:
+    def covered(self, direction: Tensor, position: Tensor, look: Tensor, entities: Tensor) -> Tensor:
+        """Which tokens each entity covers, if nothing hides it: bool (F, S, N)."""
+        passing = self._passing(direction, position, look, entities)
+        frames, slots, tokens = passing.gate.shape
+        return (passing.off.view(frames, slots, tokens, -1).amin(-1) < _COVERED) & (passing.gate > 0)
+
+    def _passing(self, direction: Tensor, position: Tensor, look: Tensor, entities: Tensor) -> _Passing:
         """Where rays pass entities."""
         frames, tokens, rays, _ = direction.shape
         eye = torch.cat([position, position.new_full((frames, 1), self._eye_m)], dim=1)
@@ -147,26 +157,47 @@ class Painter(nn.Module):
         off = point.norm(dim=-1)
         beyond = (point * self.box[:, None]).norm(dim=-1) * (1 - 1.5 / off.clamp(min=1.5))  # metres past its box
         gate = (2 - beyond / (at.clamp(min=0.1) * self._token)).clamp(0, 1) * (at / 0.2).clamp(0, 1)
-        return _Passing(away, turn, at, point, off, gate.view(frames, -1, tokens, rays).amax(dim=-1))
+        across, up, ahead = _camera_axes(look)  # (F, 3) each
+        depth = -(away * ahead[:, None]).sum(-1)
+        scale = 1 / (depth.clamp(min=0.15) * self._token)
+        middle = direction.mean(dim=2)
+        far = (middle * ahead[:, None]).sum(-1).clamp(min=0.05) * self._token
+        offset = torch.stack(
+            [
+                -(away * axis[:, None]).sum(-1)[..., None] * scale[..., None]
+                - ((middle * axis[:, None]).sum(-1) / far)[:, None]
+                for axis in (across, up)
+            ],
+            dim=-1,
+        )
+        return _Passing(away, turn, at, point, off, gate.view(frames, -1, tokens, rays).amax(dim=-1), offset, scale)
 
     def _told(
-        self, recalled: Recalled, position: Tensor, entities: Tensor, happening: Tensor
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        self, recalled: Recalled, position: Tensor, look: Tensor, entities: Tensor, happening: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """What the network is told of the entities drawn, nearest first: (F, K, N, features), and how much of each
         token they may touch (F, K, N)."""
         frames, tokens, rays, _ = recalled.direction.shape
-        away, turn, at, point, off, gate = self._passing(recalled.direction, position, entities)
+        passing = self._passing(recalled.direction, position, look, entities)
+        away, turn, at, point, off, gate, offset, scale = passing
         nearness = (gate.amax(dim=-1) > 0) / (1 + away.norm(dim=-1))
         chosen = nearness.topk(self._drawn, dim=1).indices  # (F, K), nearest first
         blocked = torch.tanh((recalled.distance.reshape(frames, 1, -1) - at) / 0.3)
-        passing = torch.stack([torch.sigmoid(5 * (1.2 - off)), blocked, 1 / (at.clamp(min=0) + 0.3)], dim=-1)
-        of_ray = torch.cat([point.clamp(-3, 3), passing], dim=-1).view(frames, -1, tokens, rays * _RAY)
+        reached = torch.stack([torch.sigmoid(5 * (1.2 - off)), blocked, 1 / (at.clamp(min=0) + 0.3)], dim=-1)
+        of_ray = torch.cat([point.clamp(-3, 3), reached], dim=-1).view(frames, -1, tokens, rays * _RAY)
         middle = point.clamp(-3, 3).view(frames, -1, tokens, rays, 3).mean(dim=3)
-        waves = torch.cat([middle * wave for wave in _WAVES], dim=-1)
-        of_ray = torch.cat([of_ray, waves.sin(), waves.cos()], dim=-1)
+        size = torch.stack([self.box[:, :2].amax(-1), self.box[:, 2]], dim=-1) * scale[..., None]  # (F, S, 2) tokens
+        close = offset.clamp(-_FARTHEST, _FARTHEST)
+        within = (offset / size[:, :, None]).clamp(-2, 2)
+        size = size.clamp(max=6)[:, :, None].expand_as(offset)
+        waves = torch.cat([part * wave for part in (middle, close) for wave in _WAVES], dim=-1)
+        of_ray = torch.cat([of_ray, waves.sin(), waves.cos(), close, within, size], dim=-1)
+        _, up, ahead = _camera_axes(look)
         of_slot = torch.cat(
             [
                 standing(entities, away, turn, self.rest),
+                _rolled(ahead, entities, turn),
+                _rolled(up, entities, turn),
                 self.names.expand(frames, -1, -1),
                 happening[:, None].expand(-1, entities.shape[1], -1),
             ],
@@ -202,6 +233,23 @@ def _turned(vector: Tensor, turn: Tensor) -> Tensor:
     sin, cos = turn.sin(), turn.cos()
     x, y, z = vector.unbind(-1)
     return torch.stack([x * cos - y * sin, x * sin + y * cos, z.expand_as(x * cos)], dim=-1)
+
+
+def _rolled(direction: Tensor, entities: Tensor, turn: Tensor) -> Tensor:
+    """World directions (F, 3) in the axes of entities that turn over once a phase, as what rolls does: (F, S, 3)."""
+    across, along, up = _turned(direction[:, None].expand(-1, entities.shape[1], -1), turn).unbind(-1)
+    over = 2 * math.pi * entities[..., PHASE]
+    sin, cos = over.sin(), over.cos()
+    return torch.stack([across, along * cos - up * sin, along * sin + up * cos], dim=-1)
+
+
+def _camera_axes(look: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where right, up and ahead of looks (F, 2) in radians point in the world: (F, 3) each."""
+    (sin_yaw, sin_pitch), (cos_yaw, cos_pitch) = look.sin().unbind(-1), look.cos().unbind(-1)
+    across = torch.stack([cos_yaw, -sin_yaw, torch.zeros_like(sin_yaw)], dim=-1)
+    up = torch.stack([-sin_pitch * sin_yaw, -sin_pitch * cos_yaw, cos_pitch], dim=-1)
+    ahead = torch.stack([cos_pitch * sin_yaw, cos_pitch * cos_yaw, sin_pitch], dim=-1)
+    return across, up, ahead
 
 
 def _picked(part: Tensor, chosen: Tensor) -> Tensor:

@@ -67,7 +67,8 @@ class _Reader:
         """Logarithm of the picture's likelihood for entities (n, S, FIELDS), less a constant: (n,)."""
         count = len(rows)
         recalled = Recalled(*(part.expand(count, *part.shape[1:]) for part in self._recalled))
-        position, levels = self._still.position.expand(count, -1), self._still.happening.expand(count, -1)
-        expected, deviation, _ = self._painter(recalled, position, rows, levels)
+        still = self._still
+        position, look, levels = (part.expand(count, -1) for part in (still.position, still.look, still.happening))
+        expected, deviation, _ = self._painter(recalled, position, look, rows, levels)
         off = (expected - self._latent).square().mean(-1) / (2 * deviation[..., 0].square())
         return -(off + deviation[..., 0].log()).sum(-1)

@@ -1,0 +1,138 @@
+"""Stage `painter`: learn how entities look, in a place that is known by heart.
+
+Trains the painter alone. What the place memory recalls of each token is worked out once and kept, so a step costs a
+tenth of one of stage `place`; and each entity has an equal share of it, however seldom it is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from worldsim.data.latents import Latents
+from worldsim.errors import ConfigError
+from worldsim.model.condition import Condition
+from worldsim.model.generator import Generator
+from worldsim.model.place_memory import Recalled
+from worldsim.train.pictures import place_picture
+from worldsim.train.setup import Setup
+from worldsim.train.stages.base import Stage
+from worldsim.train.stages.place import SPREAD_WEIGHT
+
+BATCH = 2048  # tokens
+MOST_TOKENS = 3_000_000  # kept: about two gigabytes
+ANYWHERE = 24  # tokens of each frame that are kept wherever they are: events change them all
+ANYWHERE_SHARE = 0.3  # of a batch
+_FRAMES = 64
+
+
+class PainterStage(Stage):
+    """Trains a Generator's painter on tokens of the frames of `latents`; the rest stays as it is."""
+
+    name = "painter"
+    full_precision = True
+
+    def __init__(
+        self, generator: Generator, latents: Latents, export: Callable[[], None],
+        picture: Callable[[], np.ndarray | None] = lambda: None, batch: int = BATCH,
+    ) -> None:  # fmt: skip
+        self._generator, self._latents, self._export, self._picture, self._batch = (
+            generator,
+            latents,
+            export,
+            picture,
+            batch,
+        )
+        generator.requires_grad_(False)
+        assert generator.condition.painter is not None
+        self._painter = generator.condition.painter.requires_grad_(True)
+        self._weight = latents.channel_weight.to(next(generator.parameters()).device)
+        self._keep()
+
+    @classmethod
+    def create(cls, setup: Setup) -> PainterStage:
+        setup.require_place()
+        generator = setup.generator
+        if generator.condition.painter is None or not generator.shape.slots:
+            raise ConfigError(f"scene {setup.request.scene.name} has no entities, so there is nothing to paint")
+
+        def picture() -> np.ndarray:
+            return place_picture(generator, setup.codec, setup.held_out)
+
+        return cls(generator, setup.latents, setup.exporter, picture)
+
+    @property
+    def model(self) -> nn.Module:
+        return self._generator
+
+    def loss(self, step_seed: int, step: int) -> tuple[Tensor, dict[str, float]]:
+        rng = np.random.Generator(np.random.Philox(key=step_seed))
+        everywhere = round(self._batch * ANYWHERE_SHARE)
+        each = (self._batch - everywhere) // max(1, len(self._of_slot))
+        picks = [rows[torch.from_numpy(rng.integers(len(rows), size=each))] for rows in self._of_slot]
+        picks.append(torch.from_numpy(rng.integers(len(self._frame), size=everywhere)))
+        rows = torch.cat(picks)
+        device = self._weight.device
+        frames = self._latents.at(self._frame[rows][:, None]).to(device)
+        condition, token = frames.condition(torch.ones(len(rows), device=device)), self._token[rows].to(device)
+        memory = self._generator.condition.memory
+        assert memory is not None
+        content, guess, distance = (
+            kept[rows].to(device).float()[:, None] for kept in (self._content, self._guess, self._distance)
+        )
+        direction = memory.directions(condition.look, token[:, None])[:, None]
+        painted, std, _ = self._painter(
+            Recalled(content, guess, direction, distance),
+            condition.position, condition.look, condition.things, condition.happening,
+        )  # fmt: skip
+        truth = frames.latents[torch.arange(len(rows), device=device), 0, token]
+        error = (painted[:, 0] - truth).square()
+        off = error.detach().mean(-1)
+        likelihood = (std[:, 0, 0].log() + off / (2 * std[:, 0, 0].square())).mean()
+        loss = (error * self._weight).mean()
+        numbers = {"painted": float(loss.detach().sqrt())}
+        return loss + SPREAD_WEIGHT * likelihood, numbers
+
+    @torch.no_grad()
+    def _keep(self) -> None:
+        """What the memory recalls of tokens that may show an entity, and of some others; and which show which."""
+        encoder, rng = self._generator.condition, np.random.Generator(np.random.Philox(key=12))
+        assert encoder.memory is not None
+        device, tokens = self._weight.device, self._generator.shape.tokens
+        kept: list[tuple[Tensor, ...]] = []
+        total = 0
+        for rows in torch.from_numpy(rng.permutation(len(self._latents.latents))).split(_FRAMES):
+            condition = self._latents.at(rows[:, None]).to(device).condition(torch.ones(len(rows), device=device))
+            hit = self._shows(condition)
+            anywhere = torch.from_numpy(rng.random((len(rows), tokens)) < ANYWHERE / tokens)
+            of, token = torch.nonzero((encoder.touched(condition) > 0).cpu() | anywhere, as_tuple=True)
+            recalled = encoder.recalled(condition)
+            parts = (recalled.content.half(), recalled.guess.half(), recalled.distance.float(), hit.transpose(1, 2))
+            kept.append((rows[of], token, *(part[of.to(device), token.to(device)].cpu() for part in parts)))
+            total += len(of)
+            if total >= MOST_TOKENS:
+                break
+        columns = [[*column] for column in zip(*kept, strict=True)]
+        kept.clear()
+        self._frame, self._token, self._content, self._guess, self._distance, hits = (
+            torch.cat(columns.pop(0)) for _ in range(6)
+        )
+        of_slots = (torch.nonzero(hits[:, slot])[:, 0] for slot in range(hits.shape[1]))
+        self._of_slot = [rows for rows in of_slots if len(rows)]
+
+    def _shows(self, condition: Condition) -> Tensor:
+        """Which tokens each entity covers: bool (F, S, N)."""
+        encoder, painter = self._generator.condition, self._painter
+        assert encoder.memory is not None
+        frames = len(condition.look)
+        direction = encoder.memory.directions(condition.look).view(frames, self._generator.shape.tokens, -1, 3)
+        return painter.covered(direction, condition.position, condition.look, condition.things)
+
+    def sample(self) -> np.ndarray | None:
+        return self._picture()
+
+    def export(self) -> None:
+        self._export()
