@@ -18,6 +18,7 @@ train() { "$worldsim" train "$1" gallery --minutes "$(scaled "$2")" --name "$run
 collect 24000
 train codec 15                # frames <-> 144 tokens of 32 numbers
 train place 240               # the place by heart, and what moves and happens in it, from single frames
+train painter 25              # what moves, alone: a step costs a tenth of one of place
 train odometry 8              # how far an action carries the player; walls, doors and creatures included
 train transitions 28          # how entities move, react and keep their state; nothing is drawn
 train codec 10                # from here on the decoder alone, half of it on what is expected
