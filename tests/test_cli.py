@@ -150,6 +150,10 @@ def test_scenes_and_checkpoints_are_listed():
         (["play", "{small}", "--headless", "--record", "/proc/none/a.jsonl"], "cannot be written"),
         (["play", "{small}", "--headless", "--speculate", "sometimes"], "must be auto, off or a number"),
         (["play", "{small}", "--headless", "--replay", "{nonsense}"], "not a worldsim trace"),
+        (
+            ["play", "{small}", "--replay", "{nonsense}", "--events", "night"],
+            "--replay and --events exclude each other",
+        ),
         (["replay", "{nonsense}", "--verify"], "not a worldsim trace"),
         (["replay", "/missing.jsonl"], "cannot be read as a trace"),
         (["scenes", "--check", "{scene}"], "camera.fov_deg must lie in [1, 179], got 900"),

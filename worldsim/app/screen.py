@@ -62,6 +62,7 @@ class Screen:
             self._renderer.forget_frames()
             self.shown_look = Look()
         self.status.enter(checkpoint, scene)
+        self.shown -= {n for n, o in self.overlays.items() if o.takes_keys and not o.wanted(self.status)}
         self.refresh()
 
     def take_frame(self, pixels: np.ndarray, look: Look | None, tick: int) -> None:

@@ -89,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--steps must be 1, 2, 4 or 8, got {args.steps}")
     if args.replay and args.record:
         raise ConfigError("--replay and --record exclude each other: a replay is already recorded")
+    if args.replay and args.events:
+        raise ConfigError("--replay and --events exclude each other: a trace says which events began and when")
     entry = find_world(args.checkpoint)
     if args.source and not args.checkpoint.startswith(SOURCE):
         from worldsim.worlds.source import SourceEntry
