@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support import LIVING
 
 from worldsim.camera import Look, Pose
 from worldsim.errors import SceneError
+from worldsim.scene import load_scene
 from worldsim.source.rooms.dynamics import Dynamics
 from worldsim.source.rooms.random_player import RandomPlayer
 from worldsim.world import Frame, Spawn
@@ -123,6 +125,23 @@ def test_collecting_makes_episodes_once(scene, tmp_path):
     assert train.frames.shape == (30, scene.frame.height, scene.frame.width, 3) and held_out.frames.shape[0] == 20
     assert train.seed != held_out.seed
     assert train.actions.shape == (30, scene.action_space.size) and train.poses.shape == (30, 4)
+
+
+@pytest.mark.gl
+def test_stills_are_unrelated_frames_that_tell_where_everything_is():
+    from worldsim.data.stills import draw_stills
+
+    living = load_scene(LIVING)
+    with living.source.open(living) as source:
+        one, again, other = (draw_stills(source, seed, 12) for seed in (4, 4, 5))
+        assert np.array_equal(one.frames, again.frames) and not np.array_equal(one.frames, other.frames)
+        assert one.entities.shape[:2] == (12, len(living.slots)) and one.levels.shape == (12, len(living.events))
+        assert len(np.unique(one.poses[:, :2].round(3), axis=0)) == 12
+        i = int(np.argmin(one.levels.sum(axis=1)))
+        assert not one.levels[i].any()
+        pose = Pose(*one.poses[i, :2], Look(*one.poses[i, 2:]))
+        told = source.start(0, Spawn("", np.zeros(0), pose, one.entities[i]))[1]
+        assert np.abs(told.pixels.astype(int) - one.frames[i]).mean() < 12  # alike, but for gaits and clocks
 
 
 def test_the_random_player_turns_by_degrees_whatever_the_quantum(scene):

@@ -5,30 +5,32 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from worldsim.data.episodes import Episode, read_episode, write_episode
+from worldsim.data.episodes import Episode, read_episode, what_lives, write_episode
+from worldsim.data.stills import STILLS, draw_stills
 from worldsim.errors import DataError
 from worldsim.scene import Scene, is_hash_of, scene_hash
 from worldsim.source.base import SourceWorld
-from worldsim.world import Frame
 
 EPISODE_TICKS = 400
 HELD_OUT_SEED = 1_000_000  # held-out episodes take seeds from here on, so that no run can train on them
+STILLS_SEED = 2_000_000
 
 
 @dataclass(frozen=True)
 class Job:
-    """One episode to make."""
+    """One episode to make; still: of unrelated frames."""
 
     path: Path
     seed: int
     ticks: int
+    still: bool = False
 
 
 class Split:
@@ -37,9 +39,10 @@ class Split:
     An episode that ends by itself is shorter than its job asked for, so how many jobs there are shows as they are done.
     """
 
-    def __init__(self, folder: Path, ticks: int, base_seed: int, scene: Scene) -> None:
+    def __init__(self, folder: Path, ticks: int, base_seed: int, scene: Scene, still: bool = False) -> None:
         """Existing files of the scene are kept. Raises DataError."""
         folder.mkdir(parents=True, exist_ok=True)
+        self._still = still
         self._folder, self._ticks, self._base_seed, self._scene = folder, ticks, base_seed, scene
         self._next, self._have = 0, 0
         self.done = 0
@@ -63,7 +66,7 @@ class Split:
             asked = min(EPISODE_TICKS, self._ticks - self._have)
             self._have += asked
             self._next += 1
-            yield Job(path, self._base_seed + self._next - 1, asked)
+            yield Job(path, self._base_seed + self._next - 1, asked, self._still)
 
     def finished(self, job: Job, ticks: int) -> None:
         """A job has made so many ticks."""
@@ -91,19 +94,17 @@ def play_episode(world: SourceWorld, seed: int, ticks: int) -> Episode:
     )  # fmt: skip
 
 
-def what_lives(frames: Sequence[Frame]) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Entities (T, slots, FIELDS) and levels of events (T, events) of frames; None where a source has none."""
-    entities = [f.entities for f in frames if f.entities is not None]
-    levels = np.array([f.happening.levels for f in frames], np.float32)
-    return np.stack(entities) if entities else None, levels if levels.shape[1] else None
-
-
-def collect(scene: Scene, folder: Path, ticks: int, held_out_ticks: int, workers: int, quiet: bool = False) -> int:
-    """Make the missing episodes. Returns how many ticks were drawn. Raises DataError if a worker dies."""
+def collect(
+    scene: Scene, folder: Path, ticks: int, held_out_ticks: int, workers: int, quiet: bool = False, stills: int = 0
+) -> int:  # fmt: skip
+    """Make the missing episodes, and so many stills. Returns how many frames were drawn. Raises DataError if a worker
+    dies."""
     splits = [
         Split(folder / "train", ticks, 0, scene),
         Split(folder / "held_out", held_out_ticks, HELD_OUT_SEED, scene),
     ]
+    if stills:
+        splits.append(Split(folder / STILLS, stills, STILLS_SEED, scene, still=True))
     context = multiprocessing.get_context("spawn")  # a fork after an OpenGL context exists hangs
     todo, done = context.Queue(), context.Queue()
     processes = [context.Process(target=_work, args=(scene, todo, done), daemon=True) for _ in range(workers)]
@@ -149,7 +150,8 @@ def _work(scene: Scene, todo, done) -> None:
     try:
         with scene.source.open(scene) as world:
             while (job := todo.get()) is not None:
-                episode = play_episode(world, job.seed, job.ticks)
+                make = draw_stills if job.still else play_episode
+                episode = make(world, job.seed, job.ticks)
                 write_episode(job.path, episode)
                 done.put((job, len(episode.frames)))
     except Exception as error:

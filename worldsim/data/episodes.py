@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +20,7 @@ import numpy as np
 import zstandard
 
 from worldsim.errors import DataError
+from worldsim.world import Frame
 
 MAGIC = b"worldsim episode 1\n"
 _BLOCK = 16  # frames compressed together: a whole block is decoded to read one of its frames
@@ -43,6 +45,13 @@ class Episode:
     truncated: bool = False
     entities: np.ndarray | None = None
     levels: np.ndarray | None = None
+
+
+def what_lives(frames: Sequence[Frame]) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Entities (T, slots, FIELDS) and levels of events (T, events) of frames; None where a source has none."""
+    entities = [f.entities for f in frames if f.entities is not None]
+    levels = np.array([f.happening.levels for f in frames], np.float32)
+    return np.stack(entities) if entities else None, levels if levels.shape[1] else None
 
 
 def write_episode(path: Path, episode: Episode) -> None:
@@ -124,7 +133,7 @@ def _section(file: BinaryIO, shape: list[int] | None, kind: str) -> np.ndarray |
 
 
 def list_episodes(folder: Path, split: str) -> list[Path]:
-    """Files of `train` or `held_out` episodes, sorted. Raises DataError if there is none."""
+    """Files of `train`, `held_out` or `stills` episodes, sorted. Raises DataError if there is none."""
     files = sorted((folder / split).glob("*.episode"))
     if not files:
         raise DataError(f"no {split} episodes in {folder}; run `worldsim collect {folder.name}` first")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,16 @@ class Latents:
         self._later = np.setdiff1d(np.arange(len(self.latents)), self.starts)  # frames with one before them
         self.channel_weight = tensors["channel_weight"]
         self._rank, self.world = 0, 1
+
+    def and_stills(self, stills: Latents) -> Latents:
+        """These frames and those of another split, after them: for what draws unrelated frames."""
+        both = copy(self)
+        for name in ("latents", "action", "position", "look", "entities", "levels", "dice"):
+            parts = getattr(self, name), getattr(stills, name)
+            setattr(both, name, None if parts[0] is None else torch.cat(parts))
+        both.starts = np.concatenate([self.starts, self.starts[-1] + stills.starts[1:]])
+        both._later = np.setdiff1d(np.arange(len(both.latents)), both.starts)
+        return both
 
     @property
     def longest(self) -> int:

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from worldsim.action import Action
 from worldsim.camera import Look, Pose, look_radians
-from worldsim.data.collect import play_episode, what_lives
-from worldsim.data.episodes import Episode, list_episodes, read_episode
+from worldsim.data.collect import play_episode
+from worldsim.data.episodes import Episode, list_episodes, read_episode, what_lives
 from worldsim.entities import dice
 from worldsim.errors import DataError
 from worldsim.evaluate.nulls import (

@@ -73,7 +73,8 @@ class PosedSource(SourceWorld):
 
 class LivingSource(PosedSource):
     """A source with entities, which can also be moved without drawing: what transitions are learned from. Its states
-    have a `seed` and a `tick`; the chances of a step are entities.dice of the seed and of the tick that it makes."""
+    have a `seed` and a `tick`, and are their own snapshots; the chances of a step are entities.dice of the seed and of
+    the tick that it makes."""
 
     @abstractmethod
     def somewhere(self, rng: np.random.Generator) -> State:

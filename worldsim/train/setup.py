@@ -14,6 +14,7 @@ from tqdm import tqdm
 from worldsim.checkpoint import Checkpoint
 from worldsim.data.episodes import list_episodes, read_episode
 from worldsim.data.latents import Latents, load_latents
+from worldsim.data.stills import STILLS
 from worldsim.errors import ConfigError, DataError
 from worldsim.model.codec import Codec
 from worldsim.model.drift_guard import distance, measure_range
@@ -79,6 +80,14 @@ class Setup:
             latents.latents.numpy(), self.generator.shape.rows, surprises(self.generator, latents)
         )
         return latents
+
+    @cached_property
+    def latents_and_stills(self) -> Latents:
+        """Of the frames to train on and, if some were collected, of stills."""
+        if not (self.request.data / STILLS).is_dir():
+            return self.latents
+        with self.dist.main_first():
+            return self.latents.and_stills(self._load(STILLS))
 
     @cached_property
     def held_out(self) -> Latents:

@@ -26,6 +26,7 @@ from worldsim.source.rooms.scatter import FreePlaces, random_happening, scattere
 from worldsim.source.rooms.view import RoomsView
 from worldsim.world import Frame, ObservedFrame, Spawn
 
+_LONGEST_WAY_M = 10.0  # that a creature has walked, somewhere in an episode
 _CLOCK_S = 600.0  # clocks of episodes begin within this
 
 
@@ -126,7 +127,8 @@ class RoomsWorld(LivingSource):
         pose = Contacts(self._scene, places, rng).arrange(rows)
         happening = random_happening(self._scene.events, rng, self._scene.tick_hz)
         seed = int(rng.integers(2**31))
-        return replace(self._begin(seed, pose, _frozen(rows), happening), tick=int(rng.integers(1000)))
+        state = replace(self._begin(seed, pose, _frozen(rows), happening), tick=int(rng.integers(1000)))
+        return replace(state, gaits=tuple(rng.uniform(0, _LONGEST_WAY_M, len(rows)).tolist()))
 
     def episode(self, seed: int) -> tuple[RandomPlayer, RoomsState, Frame]:
         """The varied player at a free place; in a world that lives everything is scattered, and something may go on."""

@@ -1,7 +1,8 @@
 """Stage `painter`: learn how entities look, in a place that is known by heart.
 
 Trains the painter alone. What the place memory recalls of each token is worked out once and kept, so a step costs a
-tenth of one of stage `place`; and each entity has an equal share of it, however seldom it is seen.
+tenth of one of stage `place`; and each entity has an equal share of it, however seldom it is seen. Stills, if some were
+collected, show entities in more places than episodes do.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class PainterStage(Stage):
         def picture() -> np.ndarray:
             return place_picture(generator, setup.codec, setup.held_out)
 
-        return cls(generator, setup.latents, setup.exporter, picture)
+        return cls(generator, setup.latents_and_stills, setup.exporter, picture)
 
     @property
     def model(self) -> nn.Module:
