@@ -142,9 +142,9 @@ def test_the_stages_follow_each_other_into_a_playable_checkpoint(living, tmp_pat
     monkeypatch.setattr("worldsim.train.stages.transitions.HELD_OUT", 20)
     monkeypatch.setitem(MODELS, "tiny", GeneratorConfig(width=32, depth=2, heads=2, hidden=32, window=2, place=small))
     folder = tmp_path / "runs" / "made"
-    config = TrainConfig(steps=2, warmup_steps=1)
+    config = TrainConfig(steps=2, warmup_steps=1, save_minutes=0.0)  # each writes a checkpoint and goes on
     frozen = None
-    order = ["codec", "place", "odometry", "transitions", "forcing", "resampling", "consistency", "codec"]
+    order = ["codec", "place", "painter", "odometry", "transitions", "forcing", "resampling", "consistency", "codec"]
     for stage in order:
         model = "tiny" if stage == "place" else None
         request = Request(stage, living, folder, tmp_path, model=model, quiet=True, clips=2, clip_frames=5)

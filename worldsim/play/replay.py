@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from worldsim.checkpoint import checkpoint_names
 from worldsim.errors import ConfigError, TraceError, shown
 from worldsim.play.session import Session, SessionSettings
 from worldsim.play.spawn_notes import read_spawn_note
@@ -14,7 +15,7 @@ from worldsim.play.trace import Record, Trace, check_seed, decode_picture
 from worldsim.psnr import psnr
 from worldsim.runtime import BACKENDS, Numerics
 from worldsim.world import Frame
-from worldsim.worlds.catalogue import LoadedWorld, LoadOptions, find_world
+from worldsim.worlds.catalogue import LoadedWorld, LoadOptions, WorldEntry, find_world
 
 T = TypeVar("T")
 
@@ -119,16 +120,22 @@ class Replay:
         spawn = read_spawn_note(loaded.entry, fields.get("spawn", dict), where)
         return session.swap(loaded, spawn, fields.get("moments", int))
 
+    def _recorded(self, name: str, sha256: str) -> WorldEntry:
+        """The world of that name, or the shipped checkpoint that once bore it."""
+        entry = find_world(name)
+        for known in (entry, *map(find_world, checkpoint_names())):
+            if sha256 in (known.sha256, *known.former_sha256):
+                return known
+        raise TraceError(
+            f"{self._where} was recorded with another version of {name} (SHA-256 {sha256[:12]}..., here "
+            f"{entry.sha256[:12]}...); replay it with the checkpoint it was recorded with"
+        )
+
     def _open(self, name: str, sha256: str, steps: int, numerics: Numerics) -> LoadedWorld:
         """A world as it was recorded, with the back end and threads of its numerics where they can be had."""
         key = name, sha256, steps, numerics
         if key not in self._worlds:
-            entry = find_world(name)
-            if sha256 not in (entry.sha256, *entry.former_sha256):
-                raise TraceError(
-                    f"{self._where} was recorded with another version of {name} (SHA-256 {sha256[:12]}..., here "
-                    f"{entry.sha256[:12]}...); replay it with the checkpoint it was recorded with"
-                )
+            entry = self._recorded(name, sha256)
             threads = numerics.threads if 1 <= numerics.threads <= 1024 else 1
             kind, on_gpu = numerics.backend_kind, numerics.backend_kind == "cuda"
             gpu_backend = "auto" if "graphs" in numerics.backend.split(" ") else "eager"

@@ -17,7 +17,7 @@ from worldsim.data.latents import Latents, load_latents
 from worldsim.data.stills import STILLS
 from worldsim.errors import ConfigError, DataError
 from worldsim.model.codec import Codec
-from worldsim.model.drift_guard import distance, measure_range
+from worldsim.model.drift_guard import LatentRange, distance, measure_range
 from worldsim.model.generator import Generator
 from worldsim.model.sizes import MODELS
 from worldsim.scene import is_hash_of
@@ -76,9 +76,13 @@ class Setup:
         latents = self._splits[0]
         latents.share(self.dist.rank, self.dist.world)
         self.exporter.ticks = len(latents.latents)
-        self.exporter.measure = lambda: measure_range(
-            latents.latents.numpy(), self.generator.shape.rows, surprises(self.generator, latents)
-        )
+
+        def measure() -> LatentRange:
+            generator = self.exporter.generator  # not `self.generator`, which freezes the codec: it may be in training
+            assert generator is not None
+            return measure_range(latents.latents.numpy(), generator.shape.rows, surprises(generator, latents))
+
+        self.exporter.measure = measure
         return latents
 
     @cached_property
