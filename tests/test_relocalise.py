@@ -17,7 +17,7 @@ from worldsim.worlds.relocalise import relocalise
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["blue", "entrance"])
 def test_a_start_picture_of_the_shipped_world_is_found(name):
-    checkpoint = open_checkpoint("gallery")
+    checkpoint = open_checkpoint("museum")
     codec, generator = load_networks(checkpoint)
     spawn = checkpoint.spawn(name)
     with torch.no_grad():

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support import LIVING
 
+from worldsim import checkpoint
 from worldsim.checkpoint import read_checkpoint, write_info
 from worldsim.errors import TraceError, WorldsimError
 from worldsim.play.replay import Replay
@@ -44,10 +45,33 @@ def test_a_trace_older_than_the_checkpoints_format_replays(checkpoint_folder, so
     assert done.identical and done.ticks == 10
 
 
+def test_a_trace_finds_a_shipped_checkpoint_that_has_another_name_now(
+    checkpoint_folder, some_actions, tmp_path, monkeypatch
+):
+    shipped = tmp_path / "shipped"
+    monkeypatch.setattr(checkpoint, "CHECKPOINTS", shipped)
+    for name in ("before", "after"):
+        shutil.copytree(checkpoint_folder, shipped / name)
+    path = tmp_path / "a.jsonl"
+    with open_world("before", LoadOptions(threads=1, backend="eager")) as loaded:
+        session = Session(loaded, loaded.entry.spawn(None), SessionSettings("off", 30.0, seed=7))
+        session.record(path)
+        for action in some_actions[:6]:
+            session.advance(action)
+        session.stop_recording()
+    info = read_checkpoint(shipped / "before").info
+    write_info(shipped / "before", replace(info, sampler=replace(info.sampler, steps=4)))  # another one of that name
+    with Replay(read_trace(path), path) as replay:
+        done = replay.run()
+    assert done.identical and done.ticks == 6
+
+
 def test_an_old_trace_of_a_checkpoint_that_was_replaced_is_one_sentence(checkpoint_folder, tmp_path):
     """A file as it was written before format 2."""
     path = tmp_path / "a.jsonl"
-    path.write_text(BEFORE.read_text().replace('"checkpoint": "gallery"', f'"checkpoint": "{checkpoint_folder}"'))
+    header, *rest = BEFORE.read_text().splitlines()
+    gone = json.loads(header) | {"checkpoint": str(checkpoint_folder), "checkpoint_sha256": "1" * 64}
+    path.write_text("\n".join([json.dumps(gone), *rest]) + "\n")
     trace = read_trace(path)
     assert trace.ticks == 40 and trace.header.controls == ["walk", "strafe", "run", "yaw", "pitch"]
     with pytest.raises(TraceError, match="another version of .*; replay it with the checkpoint") as caught:

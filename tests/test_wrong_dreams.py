@@ -170,7 +170,7 @@ def measure():
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    codec, shipped = load_networks(open_checkpoint("gallery"))
+    codec, shipped = load_networks(open_checkpoint("museum"))
     scene = load_scene(str(ROOT / "tests/data/museum.yaml"))
     config = GeneratorConfig(width=32, depth=1, heads=2, hidden=32, window=shipped.config.window)
     networks = codec, Generator(config, shape_of(scene, codec.config.channels))  # it dreams nothing here

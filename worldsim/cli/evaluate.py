@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     played = None
     if args.backend != "eager":
         played = choose(args.backend, args.threads, codec, generator, steps, checkpoint.sha256)[1]
-    dreamer = Dreamer(scene, codec, generator, steps, sampler.context_level, played)
+    dreamer = Dreamer(scene, codec, generator, steps, sampler.context_level, played=played)
     sizes = Sizes(args.rollouts, args.ticks, args.drift_ticks, cases=args.cases)
     with scene.source.open(scene) as source:
         data = args.data or Path("data") / scene.name

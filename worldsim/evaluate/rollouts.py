@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +58,7 @@ class Dreamer:
     generator: Generator
     steps: int
     context_level: float
-    played: Networks | None = None
+    played: Networks | None = field(default=None, kw_only=True)
 
     @property
     def window(self) -> int:
