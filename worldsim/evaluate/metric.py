@@ -16,7 +16,7 @@ import numpy as np
 from worldsim.camera import Look, Pose
 from worldsim.data.collect import HELD_OUT_SEED
 from worldsim.data.episodes import Episode
-from worldsim.evaluate.nulls import CEILING, DREAM
+from worldsim.evaluate.nulls import CEILING, DREAM, DREAM_THERE
 from worldsim.evaluate.rollouts import Dreamer, true_walks
 from worldsim.scene import Scene
 from worldsim.source.base import PosedSource, SourceWorld
@@ -150,10 +150,11 @@ def compare(
         if value is None:
             continue
         figure = {row: other for row, values in rows.items() if (other := values.get(name)) is not None}
-        skipped = {DREAM, CEILING, *(unfair or {}).get(name, ())}
+        skipped = {DREAM, DREAM_THERE, CEILING, *(unfair or {}).get(name, ())}
         nulls = [other for row, other in figure.items() if row not in skipped]
         if nulls:
-            best = min(nulls) - value if name in less_is_better else value - max(nulls)
+            own = figure.get(DREAM_THERE, value)  # on the walks of the null rows
+            best = min(nulls) - own if name in less_is_better else own - max(nulls)
             figure[WORTH] = round(best, 4)
         found[name] = figure
     return found

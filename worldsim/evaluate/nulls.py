@@ -31,6 +31,8 @@ NO_ENTITIES = "no_entities"
 FROZEN_ENTITIES = "frozen_entities"
 CEILING = "ceiling"
 """The row of the true frames after the codec."""
+DREAM_THERE = "dream_on_those_walks"
+"""The row of the dream on the fewer walks that null rows are measured over, where they cost most."""
 
 MEANING = {
     MEMORY_ALONE: "the place memory's prior with its painted entities, decoded: no transformer",

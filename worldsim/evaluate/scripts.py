@@ -15,7 +15,7 @@ from worldsim.camera import Camera, Look, Pose
 from worldsim.entities import HEADING, VX, VY, X, Y
 from worldsim.evaluate.living import Truth, Walk, changed, frames_of
 from worldsim.evaluate.metric import SEEDS, Measurement
-from worldsim.evaluate.nulls import DREAM, FROZEN_ENTITIES, MEMORY_ALONE, NO_ENTITIES
+from worldsim.evaluate.nulls import DREAM, DREAM_THERE, FROZEN_ENTITIES, MEMORY_ALONE, NO_ENTITIES
 from worldsim.evaluate.walking import Walker, in_front_of
 from worldsim.world import Frame, State
 
@@ -139,13 +139,15 @@ def run_rows(
     """The values of each figure by row, and the dream's frames of the first walks, to look at."""
     found: dict[str, dict[str, list[float]]] = {}
     shown: dict[int, list[Frame]] = {}
+    few = max(2, len(cases) // NULL_SHARE)
     for row in rows_of(measurement):
-        some = cases if row == DREAM else cases[: max(2, len(cases) // NULL_SHARE)]
+        some = cases if row == DREAM else cases[:few]
         with measurement.dreamer.world(row) as world:
             for i, case in enumerate(tqdm(some, desc=f"{script.name}, {row}", unit="walk", disable=setting.quiet)):
                 frames = frames_of(world, case.walk)
                 for name, value in script.judge(setting, case, frames):
-                    found.setdefault(row, {}).setdefault(name, []).append(float(value))
+                    for kept in (row, DREAM_THERE) if row == DREAM and i < few < len(cases) else (row,):
+                        found.setdefault(kept, {}).setdefault(name, []).append(float(value))
                 if row == DREAM and i < 4:
                     shown[i] = frames
     return found, shown

@@ -10,7 +10,7 @@ from typing import Any
 from worldsim.errors import ConfigError
 from worldsim.evaluate import report
 from worldsim.evaluate.metric import WORTH, Measurement, Metric, Part, Strip
-from worldsim.evaluate.nulls import DREAM, MEANING
+from worldsim.evaluate.nulls import DREAM, DREAM_THERE, MEANING
 from worldsim.registry import METRICS
 from worldsim.source.base import PosedSource
 
@@ -61,6 +61,7 @@ def evaluate(measurement: Measurement, only: Collection[str] = ()) -> Evaluation
 def legend() -> str:
     """What the rows mean, for the top of a report."""
     rows = [(name.replace("_", " "), meaning) for name, meaning in MEANING.items()]
+    rows.append((DREAM_THERE.replace("_", " "), "the dream on the fewer walks that the other rows are measured over"))
     rows.append((WORTH.replace("_", " "), "the dream less the best null row: what the generator adds, if positive"))
     return report.section("How to read the figures", report.table(("", ""), rows))
 
