@@ -145,6 +145,10 @@ def test_the_stages_follow_each_other_into_a_playable_checkpoint(living, tmp_pat
     config = TrainConfig(steps=2, warmup_steps=1, save_minutes=0.0)  # each writes a checkpoint and goes on
     frozen = None
     order = ["codec", "place", "painter", "odometry", "transitions", "forcing", "resampling", "consistency", "codec"]
+    with pytest.raises(ConfigError, match="run `worldsim train place living` first"):
+        train(Request("codec", living, folder, tmp_path, quiet=True), config)
+        train(Request("painter", living, folder, tmp_path, quiet=True), config)
+    shutil.rmtree(folder)
     for stage in order:
         model = "tiny" if stage == "place" else None
         request = Request(stage, living, folder, tmp_path, model=model, quiet=True, clips=2, clip_frames=5)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from worldsim.checkpoint import GENERATOR
 from worldsim.data.latents import Latents
 from worldsim.errors import ConfigError
 from worldsim.model.condition import Condition
@@ -56,9 +57,15 @@ class PainterStage(Stage):
     @classmethod
     def create(cls, setup: Setup) -> PainterStage:
         setup.require_place()
+        request, base = setup.request, setup.base
+        if not request.parts_from and (base is None or GENERATOR not in base.info.files):
+            raise ConfigError(
+                f"stage painter paints into a place that is known, and {request.folder} knows none; run "
+                f"`worldsim train place {request.scene.name}` first"
+            )
         generator = setup.generator
         if generator.condition.painter is None or not generator.shape.slots:
-            raise ConfigError(f"scene {setup.request.scene.name} has no entities, so there is nothing to paint")
+            raise ConfigError(f"scene {request.scene.name} has no entities, so there is nothing to paint")
 
         def picture() -> np.ndarray:
             return place_picture(generator, setup.codec, setup.held_out)
