@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -123,7 +124,7 @@ class Replay:
     def _recorded(self, name: str, sha256: str) -> WorldEntry:
         """The world of that name, or the shipped checkpoint that once bore it."""
         entry = find_world(name)
-        for known in (entry, *map(find_world, checkpoint_names())):
+        for known in chain([entry], map(find_world, checkpoint_names())):
             if sha256 in (known.sha256, *known.former_sha256):
                 return known
         raise TraceError(
