@@ -96,6 +96,18 @@ def test_a_lamp_that_is_off_leaves_its_room_dark_and_others_as_they_are(gallery,
     assert np.array_equal(*(renderer.render(RoomsView(hall, rows)) for rows in (lit, dark)))
 
 
+def test_a_door_within_a_wall_is_lit_from_the_side_it_is_seen_from(gallery, renderer):
+    """Wherever within the wall its middle is: a quantum to either side changes nothing."""
+    x, y = at_rest(gallery.slots)[[slot.name for slot in gallery.slots].index("cabinet door"), :2]
+    lit, dark = Pose(x - 1.5, y, Look(90.0)), Pose(x + 1.5, y, Look(-90.0))
+    for off in (-0.01, 0.0, 0.01):
+        bright, dim = (
+            renderer.render(RoomsView(pose, changed(gallery, "cabinet door", x=x + off)))[30:50, 54:74].mean()
+            for pose in (lit, dark)
+        )
+        assert dim < 0.5 * bright, off
+
+
 def test_a_creature_walks_by_its_gait(gallery, renderer):
     cat = next(i for i, e in enumerate(gallery.source.entities) if e.kind == "creature")
     rows = changed(gallery, gallery.slots[cat].name, heading_deg=90.0)

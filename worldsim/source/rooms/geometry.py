@@ -12,6 +12,7 @@ from worldsim.source.rooms.mesh import Material, Mesh
 
 _SHOWS = (Material.FIRE, Material.WATER, Material.SCREEN, Material.JET)
 _HEARTH_M = 0.22, 0.3  # how wide and how deep the frame of a fire is
+_WITHIN_WALL_M = 0.3  # about the thickness of a wall
 _FLOORS = {"planks": Material.PLANKS, "tiles": Material.TILES, "carpet": Material.CARPET}
 
 
@@ -51,11 +52,23 @@ def rooms_by_distance(source: RoomsConfig, pose: Pose) -> list[int]:
 
 def room_at(source: RoomsConfig, at: tuple[float, float]) -> int:
     """Index of the room that holds a point, or of the nearest."""
+    return min(range(len(source.rooms)), key=lambda i: _outside(source.rooms[i].rect, at))
 
-    def outside(r: Rect) -> float:
-        return max(r[0] - at[0], at[0] - r[2], r[1] - at[1], at[1] - r[3])
 
-    return min(range(len(source.rooms)), key=lambda i: outside(source.rooms[i].rect))
+def lit_in(source: RoomsConfig, at: tuple[float, float], eye: tuple[float, float]) -> int:
+    """Index of the room whose light falls on what is seen of an entity at a point: the room that holds it. Within a
+    wall, as a closed door is, it is the room on the viewer's side."""
+    room = room_at(source, at)
+    if _outside(source.rooms[room].rect, at) <= 0:
+        return room
+    x, y = eye[0] - at[0], eye[1] - at[1]
+    step = _WITHIN_WALL_M / max(math.hypot(x, y), 1e-6)
+    return room_at(source, (at[0] + x * step, at[1] + y * step))
+
+
+def _outside(rect: Rect, at: tuple[float, float]) -> float:
+    """How many metres a point lies outside a rectangle, negative inside."""
+    return max(rect[0] - at[0], at[0] - rect[2], rect[1] - at[1], at[1] - rect[3])
 
 
 def wall_holes(source: RoomsConfig, room: Room, side: str) -> list[tuple[float, float, float]]:

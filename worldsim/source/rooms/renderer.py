@@ -134,7 +134,8 @@ class RoomsRenderer:
             return []
         source, found = rooms_of(self.scene), []
         for i, (parts, row) in enumerate(zip(self._parts, view.entities, strict=True)):
-            room, gait = geometry.room_at(source, (float(row[X]), float(row[Y]))), view.gaits[i] if view.gaits else 0.0
+            room = geometry.lit_in(source, (float(row[X]), float(row[Y])), (view.pose.x, view.pose.y))
+            gait = view.gaits[i] if view.gaits else 0.0
             for part, triangles in parts:
                 stands = part.stands(row, gait)
                 if stands is not None:
