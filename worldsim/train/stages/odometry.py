@@ -21,9 +21,9 @@ from worldsim.model.odometry import Odometry
 from worldsim.train.setup import Setup
 from worldsim.train.stages.base import Stage
 
-BATCH = 2048  # of ticks of episodes, and twice as many single steps
+BATCH = 2048  # of ticks of episodes, and twice as many single steps: from everywhere, and beside entities
 TRANSITIONS = 400_000
-STRETCHES = 20_000  # beside entities
+STRETCHES = 60_000  # beside entities
 
 
 class OdometryStage(Stage):
@@ -59,7 +59,7 @@ class OdometryStage(Stage):
         anywhere = odometry_error(self._generator, self._transitions.draw(rng, 2 * BATCH))
         parts = [walked, anywhere]
         if self._beside is not None:
-            parts.append(odometry_error(self._generator, self._beside.draw(rng, BATCH)))
+            parts.append(odometry_error(self._generator, self._beside.draw(rng, 2 * BATCH)))
         error = torch.cat(parts)
         distance_m = walked.detach().norm(dim=-1) * odometry_of(self._generator).step_m
         return error.abs().mean() + error.square().mean(), {"error_mm": float(distance_m.mean()) * 1e3}
