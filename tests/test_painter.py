@@ -12,6 +12,7 @@ import torch
 from worldsim.camera import Camera, Pose
 from worldsim.entities import FIELDS, HEADING, ON, Slot, X, Y
 from worldsim.model.generator import Generator, GeneratorConfig, Shape, View
+from worldsim.model.light_field import SIDE, LightField, Posture
 from worldsim.model.place_memory import PlaceConfig
 
 ROWS, COLUMNS = 6, 8
@@ -33,6 +34,11 @@ def generator() -> Generator:
     for parameter in made.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.05)
+    memory = made.condition.memory
+    with torch.no_grad():  # an empty room: views end at its walls
+        density = memory.density.view(memory.coarse_cells.size)
+        density.fill_(1.0)
+        density[1:-1, 1:-1, 1:-1] = -1.0
     return made
 
 
@@ -59,6 +65,12 @@ def test_what_is_out_of_view_paints_nothing_bit_for_bit(generator):
     assert torch.equal(behind[0], elsewhere[0]) and not behind[2].any()
 
 
+def test_what_stands_behind_a_wall_paints_nothing_bit_for_bit(generator):
+    behind = expected(generator, ball=(Y, 6.0), leaf=(Y, -3.0))
+    nowhere = expected(generator, ball=(Y, -2.0), leaf=(Y, -3.0))
+    assert torch.equal(behind[0], nowhere[0]) and not behind[2].any()
+
+
 def test_an_entity_changes_the_tokens_around_it_and_no_others(generator):
     plain = expected(generator, ball=(Y, -2.0), leaf=(Y, -3.0))
     painted, _, near = expected(generator, ball=(Y, 3.5), leaf=(Y, -3.0))
@@ -72,6 +84,36 @@ def test_a_leaf_seen_on_edge_covers_fewer_tokens_than_one_that_faces(generator):
     facing = expected(generator, ball=(Y, -2.0))[2]
     on_edge = expected(generator, ball=(Y, -2.0), leaf=(HEADING, 90.0))[2]
     assert 0 < float(on_edge.sum()) < 0.7 * float(facing.sum())
+
+
+def test_a_frame_by_itself_is_painted_as_among_others(generator):
+    condition = SHAPE.still(torch.tensor([[0.0, 0.0, 0.0, 0.0], [0.5, 0.3, 0.4, -0.2], [0.0, 1.2, 0.0, 0.1]]))
+    with torch.no_grad():
+        together = generator.condition.expect(condition)
+        for i in range(3):
+            alone = generator.condition.expect(condition.repeat(torch.tensor([i])))
+            for one, all_of_them in zip(alone, together, strict=True):
+                assert torch.allclose(one[0], all_of_them[i], atol=1e-5)
+
+
+def test_what_a_ball_bears_turns_with_it_and_its_light_does_not():
+    """Rays that meet a rolled ball where the same stripe is see it, but not what is told of where they meet it."""
+    field = LightField(Camera(), 1.5, 2, 3, 1, 4, 2)
+    over = torch.tensor([[0.7], [0.0]])
+    origin = torch.tensor([[0.0, -2.0, 0.0]])
+    origins = torch.cat([origin, origin @ pitch(0.7)])
+    axes = torch.eye(3)[[0, 2, 1]]
+    posture = Posture(origins, torch.stack([axes, axes @ pitch(0.7)]), over, torch.full((2, 3), 0.3))
+    met = field._met(posture, field.rays[[1, 1]], torch.full((2, SIDE**2), 9.0))
+    hit = met[:3, 0].norm(dim=0) < 1.01
+    assert int(hit.sum()) > 3 and torch.allclose(met[3:6, 0, hit], met[3:6, 1, hit], atol=1e-5)
+    assert not torch.allclose(met[:3, 0, hit], met[:3, 1, hit], atol=0.05)
+
+
+def pitch(angle: float) -> torch.Tensor:
+    """Row vectors in axes that have turned over so far about the first of them."""
+    sin, cos = math.sin(angle), math.cos(angle)
+    return torch.tensor([[1.0, 0.0, 0.0], [0.0, cos, sin], [0.0, -sin, cos]])
 
 
 def test_events_and_lamps_change_the_whole_frame_and_only_while_they_are_on(generator):

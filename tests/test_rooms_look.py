@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from worldsim.camera import Look, Pose
+from worldsim.camera import Look, Pose, token_rays
 from worldsim.entities import FIELDS, at_rest
 from worldsim.errors import SceneError
 from worldsim.scene import FrameSize, load_scene, parse_scene
+from worldsim.source.rooms.layout import camera_of
 from worldsim.source.rooms.view import RoomsView
 
 pytestmark = pytest.mark.gl
@@ -53,6 +55,27 @@ def changed(gallery, name: str, **values: float) -> np.ndarray:
     for field, value in values.items():
         rows[[slot.name for slot in gallery.slots].index(name), FIELDS.index(field)] = value
     return rows
+
+
+def test_a_ray_is_as_long_as_it_is_to_what_it_hits(gallery, renderer):
+    """Floors and walls, by arithmetic; and what is drawn with fewer rays is where it is drawn with more."""
+    camera = camera_of(gallery)
+    pose = before(gallery, "ball")
+    rays = token_rays(camera, gallery.frame.aspect, 20, 32).reshape(20, 32, 3)
+    pitch = math.radians(-60)
+    down = -(rays[..., 2] * math.sin(pitch) + rays[..., 1] * math.cos(pitch))
+    floor = camera.eye_height_m / down
+    seen = renderer.distances(replace(pose, look=Look(pose.look.yaw_deg, -60.0)), 20, 32)
+    assert (np.abs(seen - floor) < 0.01).mean() > 0.4 and (seen < floor + 0.01).all()  # else something stands before it
+    room = next(
+        r.rect for r in gallery.source.rooms if r.rect[0] < pose.x < r.rect[2] and r.rect[1] < pose.y < r.rect[3]
+    )
+    ahead = renderer.distances(replace(pose, look=Look(0.0, 60.0)), 20, 32)  # up at the north wall, above all furniture
+    north = rays[..., 2] * math.cos(math.radians(60)) - rays[..., 1] * math.sin(math.radians(60))
+    assert (ahead * north < room[3] - pose.y + 0.01).all()
+    coarse = renderer.distances(pose, 4, 8)
+    fine = renderer.distances(pose, 12, 24)[1::3, 1::3]
+    assert np.allclose(coarse, fine, atol=1e-3)
 
 
 def pixels_apart(one: np.ndarray, other: np.ndarray) -> int:

@@ -19,7 +19,7 @@ from worldsim.train.stages.consistency import GRID, ConsistencyStage
 from worldsim.train.stages.dmd import DmdStage
 from worldsim.train.stages.forcing import ForcingStage
 from worldsim.train.stages.odometry import OdometryStage
-from worldsim.train.stages.painter import ANYWHERE_SHARE, PainterStage
+from worldsim.train.stages.painter import PainterStage
 from worldsim.train.stages.place import PlaceStage
 from worldsim.train.stages.resampling import ResamplingStage
 from worldsim.train.trainer import TrainConfig, Trainer
@@ -95,6 +95,24 @@ def test_two_steps_saved_and_resumed_equal_four(name, scene, latents, transition
         assert torch.equal(value, whole[key]), key
 
 
+def test_a_place_learns_its_depth_from_distances(scene, latents, tmp_path):
+    """Told where rays end, it comes nearer to it; not told, it does not."""
+    model = generator(scene)
+    frames, tokens = latents.latents.shape[:2]
+    truth = torch.full((frames, tokens, PLACE.rays**2), 1.5).half()
+
+    def off_after(distances: Tensor | None) -> float:
+        told = copy.deepcopy(model)
+        stage = PlaceStage(told, latents, nothing, batch=16, distances=distances)
+        folder = tmp_path / str(distances is None)
+        Trainer(stage, TrainConfig(steps=30, warmup_steps=2), folder, False, quiet=True).run()
+        condition = latents.at(torch.arange(8)[:, None]).condition(torch.ones(8))
+        with torch.no_grad():
+            return float((told.condition.recalled(condition).distance - 1.5).abs().mean())
+
+    assert off_after(truth) < 0.7 * off_after(None)
+
+
 def clip_loss(stage, latents: Latents, seed: int = 3):
     clips = latents.draw(np.random.Generator(np.random.Philox(key=seed)), 2, 5)
     return stage.clip_loss(clips, clips.latents, torch.Generator().manual_seed(seed)), clips
@@ -163,11 +181,7 @@ def test_single_tokens_are_painted_as_whole_frames_are(scene, latents, transitio
     painter.forward = lambda *args: drawn.append(forward(*args)) or drawn[-1]
     stage.loss(1, 0)
     painter.forward = forward
-    rng = np.random.Generator(np.random.Philox(key=1))
-    everywhere = round(16 * ANYWHERE_SHARE)
-    each = (16 - everywhere) // len(stage._of_slot)
-    picks = [rows[torch.from_numpy(rng.integers(len(rows), size=each))] for rows in stage._of_slot]
-    rows = torch.cat([*picks, torch.from_numpy(rng.integers(len(stage._frame), size=everywhere))])
+    rows = stage._drawn(np.random.Generator(np.random.Philox(key=1)))
     frames = latents.at(stage._frame[rows][:, None])
     with torch.no_grad():
         whole, _, near = stage.model.condition.expect(frames.condition(torch.ones(len(rows))))
@@ -181,10 +195,10 @@ def test_a_place_known_by_heart_has_no_loss(scene, latents, transitions):
     frames = latents.draw_frames(np.random.Generator(np.random.Philox(key=seed)), 4)
     truth, one = frames.latents[:, 0], torch.ones(4, 1, 1)  # a deviation of 1 costs nothing where nothing is off
 
-    def expect(condition, picked):
+    def painted(recalled, condition, picked):
         return truth.gather(1, picked[..., None].expand(-1, -1, truth.shape[-1])), one, torch.zeros(4, picked.shape[1])
 
-    stage.model.condition.expect = expect
+    stage.model.condition.painted = painted
     assert stage.loss(seed, 0)[0] == 0
 
 

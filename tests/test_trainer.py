@@ -139,6 +139,7 @@ def test_the_stages_follow_each_other_into_a_playable_checkpoint(living, tmp_pat
     monkeypatch.setattr("worldsim.train.stages.odometry.TRANSITIONS", 200)
     for stage in ("odometry", "transitions"):
         monkeypatch.setattr(f"worldsim.train.stages.{stage}.STRETCHES", 40)
+    monkeypatch.setattr("worldsim.train.stages.odometry.CLOSE_STATES", 20)
     monkeypatch.setattr("worldsim.train.stages.transitions.HELD_OUT", 20)
     monkeypatch.setitem(MODELS, "tiny", GeneratorConfig(width=32, depth=2, heads=2, hidden=32, window=2, place=small))
     folder = tmp_path / "runs" / "made"

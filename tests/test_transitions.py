@@ -13,9 +13,11 @@ from yard import yard
 
 from worldsim.action import Action
 from worldsim.camera import Look, Pose
+from worldsim.data.close_steps import AROUND_M, draw_close_steps
 from worldsim.data.entity_steps import EntitySteps, Wanderer, beside, draw_entity_steps, liveliness
 from worldsim.data.transitions import draw_transitions
 from worldsim.entities import AIM, DICE, FIELDS, HEADING, ON, PHASE, QUANTA, X, Y, at_rest, dice, quantised, values_of
+from worldsim.model.bodies import axes, beyond_box, length, turned
 from worldsim.model.odometry import Odometry
 from worldsim.model.transitions import EntityTransitions
 from worldsim.scene import Scene, load_scene
@@ -238,3 +240,19 @@ def test_steps_of_the_player_know_the_entities_in_the_way(scene, steps):
     anywhere = draw_transitions(scene, 20, seed=0)
     resting = torch.tensor(values_of(quantised(at_rest(scene.slots)))).float()
     assert all(torch.equal(rows, resting) for rows in anywhere.entities)
+
+
+def test_close_steps_begin_within_and_around_entities_and_end_where_the_engine_pushes():
+    living = load_scene("gallery")
+    close = draw_close_steps(living, 40, seed=5)
+    doors = [i for i, slot in enumerate(living.slots) if slot.kind.startswith("door")]
+    size, rows = torch.tensor([slot.size for slot in living.slots]), close.entities
+    sin, cos = axes(rows)
+    before = turned(close.position[:, None] - rows[..., X : Y + 1], sin, cos)
+    beyond = length(beyond_box(before, size[:, :2] / 2))[..., 0]
+    assert float(beyond.amin(1).max()) <= AROUND_M * 2**0.5 + 1e-3
+    within = beyond[:, doors].amin(1) < 0.1  # less than the radius of the player
+    walked = close.action[:, :2].any(1)  # who does not walk is not pushed
+    pushed = close.displacement.norm(dim=1) > 0.15
+    assert int(within.sum()) > 10 and float(pushed[within & walked].float().mean()) > 0.5
+    assert not close.displacement[~walked].any()

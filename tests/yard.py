@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -104,6 +104,9 @@ class Yard(LivingSource):
         rows[2, PHASE] = chances[2, 0]
         happening = state.happening.after(self.scene.events, self.scene.action_space.called(action), 20)
         return YardState(pose, quantised(rows), happening, state.seed, state.tick + 1)
+
+    def elsewhere(self, state, pose):
+        return replace(state, pose=pose)
 
     def facts(self, state):
         return state.pose, values_of(state.entities), state.happening

@@ -7,10 +7,12 @@ from any state that the true engine can be in, and depends on the seed and its o
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from os import sched_getaffinity
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +25,8 @@ from worldsim.entities import DICE, FIELDS, ON, QUANTA, VX, VY, X, Y, dice
 from worldsim.scene import Scene
 from worldsim.source.base import LivingSource
 from worldsim.world import State
+
+T = TypeVar("T")
 
 TICKS = 16
 _TRIES = 12  # states drawn to find one with the player beside an entity
@@ -60,14 +64,18 @@ class EntitySteps:
 
 def draw_entity_steps(scene: Scene, count: int, seed: int, ticks: int = TICKS) -> EntitySteps:
     """`count` stretches of a scene with entities, made by as many processes as there are cores."""
-    parts = [(scene, range(i, min(i + _PART, count)), seed, ticks) for i in range(0, count, _PART)]
+    made = in_parts(_stretches, scene, count, seed, ticks)
+    return EntitySteps(*(torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*made, strict=True)))
+
+
+def in_parts(make: Callable[..., T], scene: Scene, count: int, *more: int) -> list[T]:
+    """What `make(scene, numbers, *more)` makes of the numbers up to `count`, in order, by a process for each core."""
+    parts = [(scene, range(i, min(i + _PART, count)), *more) for i in range(0, count, _PART)]
     workers = min(len(sched_getaffinity(0)), len(parts))
     if workers < 2:
-        made = [_stretches(*part) for part in parts]
-    else:
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            made = list(pool.map(_stretches, *zip(*parts, strict=True)))
-    return EntitySteps(*(torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*made, strict=True)))
+        return [make(*part) for part in parts]
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        return list(pool.map(make, *zip(*parts, strict=True)))
 
 
 def _stretches(scene: Scene, numbers: range, seed: int, ticks: int) -> tuple[np.ndarray, ...]:

@@ -107,6 +107,15 @@ class Codec(nn.Module):
         """Normalised latents (B, C, h, w) -> frames (B, 3, H, W), about in [-1, 1], not clamped."""
         return self.decoder(latents * self.latent_std[:, None, None] + self.latent_mean[:, None, None])
 
+    def latent_of_colours(self, side: int) -> tuple[Tensor, Tensor]:
+        """The linear part of `encode`, where a patch is side x side squares of one colour each: a matrix
+        (C, 3 * side * side) and what is added (C,)."""
+        squares = self.encoder.patch.weight.view(-1, 3, side, PATCH // side, side, PATCH // side).sum(dim=(3, 5))
+        bias = self.encoder.patch.bias
+        assert bias is not None
+        matrix = squares.flatten(1) / self.latent_std[:, None]
+        return matrix, (bias - self.latent_mean) / self.latent_std
+
     @torch.no_grad()
     def set_statistics(self, raw: Tensor) -> None:
         """Take mean and deviation per channel from raw latents (B, C, h, w)."""

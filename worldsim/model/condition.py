@@ -205,8 +205,9 @@ class ConditionEncoder(nn.Module):
         tokens, known = self.ray(own_ray), posed[..., None]
         prior, prior_std = own_ray.new_zeros((*own_ray.shape[:2], self._channels)), torch.ones_like(posed[..., None])
         if self.memory is not None:
-            content, prior, prior_std, _ = self._expect(condition, own_ray)
-            tokens, prior = tokens + self.known(content), prior.float() * known
+            recalled = self._recalled(condition, own_ray)
+            prior, prior_std, _ = self.painted(recalled, condition)
+            tokens, prior = tokens + self.known(recalled.content), prior.float() * known
             prior_std = torch.where(known > 0, prior_std.float(), 1.0)
             if self.painter is not None:
                 tokens = tokens + self.expected(torch.cat([prior, prior_std.log()], dim=-1))
@@ -224,12 +225,7 @@ class ConditionEncoder(nn.Module):
         """What is expected of each token, or of the picked ones (F, N), whatever `posed` says: the place memory's guess
         with all that is painted into it (F, N, C), the deviation of the truth from it (F, N, 1) or (F, 1, 1), and how
         much of an entity it may show (F, N)."""
-        if self.memory is None:
-            raise ValueError("this generator has no place memory")
-        azimuth, elevation = self.grid(condition.look)
-        if picked is not None:
-            azimuth, elevation = azimuth.gather(1, picked), elevation.gather(1, picked)
-        return self._expect(condition, self._own_rays(condition, azimuth, elevation), picked)[1:]
+        return self.painted(self.recalled(condition, picked), condition, picked)
 
     def touched(self, condition: Condition) -> Tensor:
         """How much of an entity each token may show (F, N), from 0 to 1."""
@@ -239,25 +235,31 @@ class ConditionEncoder(nn.Module):
         direction = self.memory.directions(condition.look).view(frames, tokens, -1, 3)
         return self.painter.touched(direction, condition.position, condition.look, condition.things)
 
-    def recalled(self, condition: Condition) -> Recalled:
-        """What the place memory knows of the frames, before anything is painted into it."""
-        assert self.memory is not None
-        own_ray = self._own_rays(condition, *self.grid(condition.look))
-        return self.memory(condition.position, condition.look, own_ray)
+    def recalled(self, condition: Condition, picked: Tensor | None = None) -> Recalled:
+        """What the place memory knows of the frames, or of their picked tokens, before anything is painted into it."""
+        if self.memory is None:
+            raise ValueError("this generator has no place memory")
+        azimuth, elevation = self.grid(condition.look)
+        if picked is not None:
+            azimuth, elevation = azimuth.gather(1, picked), elevation.gather(1, picked)
+        return self._recalled(condition, self._own_rays(condition, azimuth, elevation), picked)
 
-    def _expect(
-        self, condition: Condition, own_ray: Tensor, picked: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What the memory knows (F, N, width), and what `expect` says."""
+    def _recalled(self, condition: Condition, own_ray: Tensor, picked: Tensor | None = None) -> Recalled:
         assert self.memory is not None
-        recalled = self.memory(condition.position, condition.look, own_ray, picked)
+        return self.memory(condition.position, condition.look, own_ray, picked)
+
+    def painted(
+        self, recalled: Recalled, condition: Condition, picked: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What `expect` says, of what the place memory recalled."""
         if self.painter is None:
             std = torch.full_like(condition.posed[:, None, None], PRIOR_STD)
-            return recalled.content, recalled.guess, std, torch.zeros_like(recalled.guess[..., 0])
-        with torch.autocast(own_ray.device.type, enabled=False):
+            return recalled.guess, std, torch.zeros_like(recalled.guess[..., 0])
+        with torch.autocast(recalled.guess.device.type, enabled=False):
             recalled = Recalled(*(part.float() for part in recalled))
-            painted = self.painter(recalled, condition.position, condition.look, condition.things, condition.happening)
-        return recalled.content, *painted
+            return self.painter(
+                recalled, condition.position, condition.look, condition.things, condition.happening, picked
+            )
 
     def _entity_tokens(self, condition: Condition) -> tuple[Tensor, Tensor, Tensor]:
         """A token for each entity (F, S, D), and the world angles at which it is seen (F, S)."""

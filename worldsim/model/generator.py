@@ -177,10 +177,10 @@ class Generator(nn.Module):
                 POSE_FEATURES,
             )  # fmt: skip
             if shape.slots or shape.events:
-                rays = config.place.rays**2
                 painter = Painter(
-                    shape.slots, shape.events, view.camera, shape.rows, config.place.width, shape.channels, rays
-                )
+                    shape.slots, shape.events, view.camera, shape.aspect, shape.rows, shape.columns, config.place.width,
+                    shape.channels, config.place.rays,
+                )  # fmt: skip
         self.condition = ConditionEncoder(
             config.width, shape.actions, shape.tokens, shape.channels, grid, self.split, memory,
             posed=view is not None, world_angles=config.positions == "rays", painter=painter, slots=shape.slots,

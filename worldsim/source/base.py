@@ -70,6 +70,11 @@ class PosedSource(SourceWorld):
     def move(self, pose: Pose, action: Action) -> Pose:
         """The pose one tick later, walls included. Draws nothing."""
 
+    def distances(self, pose: Pose, rows: int, columns: int) -> np.ndarray | None:
+        """How far it is, from a pose, to what never moves: float32 (rows, columns) in metres along the rays through the
+        centres of a grid over the picture, the top row first. None where the source does not know."""
+        return None
+
 
 class LivingSource(PosedSource):
     """A source with entities, which can also be moved without drawing: what transitions are learned from. Its states
@@ -80,6 +85,10 @@ class LivingSource(PosedSource):
     def somewhere(self, rng: np.random.Generator) -> State:
         """A random state, nothing drawn, often near a contact: a step from it teaches what entities do to each other
         and to the player."""
+
+    @abstractmethod
+    def elsewhere(self, state: State, pose: Pose) -> State:
+        """The same state with the player at any pose, be it in a wall or in an entity."""
 
     @abstractmethod
     def facts(self, state: State) -> tuple[Pose, np.ndarray, Happening]:

@@ -34,8 +34,10 @@ class Exporter:
         self._spawns = _spawns(request.scene, base)
 
     def build(self, config: GeneratorConfig, codec: Codec) -> Generator:
-        """A new generator, with random weights."""
+        """A new generator, with random weights; its painter knows the colours of the codec."""
         self.generator = Generator(config, shape_of(self._request.scene, codec.config.channels))
+        if self.generator.condition.painter is not None:
+            self.generator.condition.painter.start_from(codec)
         self.generator_config = to_mapping(config)
         return self.generator
 

@@ -15,7 +15,7 @@ from typing import Any
 import moderngl
 import numpy as np
 
-from worldsim.camera import Pose, rotation
+from worldsim.camera import Pose, rotation, token_rays
 from worldsim.entities import ON, X, Y
 from worldsim.errors import DisplayError
 from worldsim.scene import Scene
@@ -28,9 +28,15 @@ from worldsim.source.rooms.view import RoomsView
 _SHADERS = Path(__file__).parent / "shaders"
 _SURFACES = ("", "FLOOR", "SHOW")  # classes of surfaces, each with shaders of its own: see geometry.surfaces
 _LIGHTS = ("", "PARTY")
+_BARE = """#version 330
+uniform mat4 view_projection;
+in vec3 in_position;
+void main() { gl_Position = view_projection * vec4(in_position, 1.0); }
+"""  # where only distances are asked for
 _ATTRIBUTES = {"in_position": 3, "in_normal": 3, "in_surface": 2, "in_colour": 3, "in_accent": 3, "in_kind": 2}
 _MOST_SHADOWS = 16
 _MIST = (0.8, 0.82, 0.84)
+_NEAR_M, _FAR_M = 0.05, 60.0  # what lies between is drawn
 _SAMPLES = 4  # multisampling: edges are smooth, patterns smooth themselves in the shader
 
 
@@ -60,6 +66,8 @@ class RoomsRenderer:
         source = rooms_of(scene)
         self._programs = [keep(self._compiled(surface, lit)) for surface in _SURFACES for lit in _LIGHTS]
         building = geometry.build(source)
+        self._bare = keep(self._gl.program(vertex_shader=_BARE, fragment_shader="#version 330\nvoid main() {}\n"))
+        self._building = keep(_array(self._gl, self._bare, keep(self._gl.buffer(building.astype("f4").tobytes()))))
         self._rooms = [self._triangles(building[building[:, -1] == i]) for i in range(len(source.rooms))]
         self._size = size = scene.frame.width, scene.frame.height
         colour = keep(self._gl.renderbuffer(size, 4, samples=_SAMPLES))
@@ -67,6 +75,7 @@ class RoomsRenderer:
         self._target = keep(self._gl.framebuffer([colour], depth))
         self._resolved = keep(self._gl.framebuffer([keep(self._gl.renderbuffer(size, 4))]))
         self._pictures = keep(self._upload_pictures())
+        self._grid: moderngl.Framebuffer | None = None  # of distances
         self._hung: int | None = None  # the episode whose pictures hang
         self._figures = [figure(entity) for entity in source.entities]
         self._parts = [
@@ -105,13 +114,41 @@ class RoomsRenderer:
         width, height = self._size
         return raw.reshape(height, width, 3)[::-1].copy()  # OpenGL's rows start at the bottom
 
+    def distances(self, pose: Pose, rows: int, columns: int) -> np.ndarray:
+        """How far the rooms are along the rays through the centres of a grid: float32 (rows, columns) in metres."""
+        camera, aspect = camera_of(self.scene), self.scene.frame.aspect
+        with self._gl:
+            grid = self._grid_of((columns, rows))
+            grid.use()
+            grid.clear(depth=1.0)
+            self._gl.enable_only(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
+            self._bare["view_projection"].write(self._seen_from(pose)[1].T.astype("f4").tobytes())  # type: ignore[union-attr]
+            self._building.render()
+            raw = grid.read(components=1, attachment=-1, dtype="f4", alignment=1)
+        depth = np.frombuffer(raw, np.float32).reshape(rows, columns)[::-1].astype(np.float64)
+        ahead = 2 * _FAR_M * _NEAR_M / (_FAR_M + _NEAR_M - (2 * depth - 1) * (_FAR_M - _NEAR_M))
+        along = token_rays(camera, aspect, rows, columns)[:, 2].reshape(rows, columns)
+        return (ahead / along).astype(np.float32)
+
+    def _grid_of(self, size: tuple[int, int]) -> moderngl.Framebuffer:
+        """What distances are drawn on, kept for the next ones."""
+        if self._grid is None or self._grid.size != size:
+            colour, depth = self._keep(self._gl.renderbuffer(size, 4)), self._keep(self._gl.depth_texture(size))
+            self._grid = self._keep(self._gl.framebuffer([colour], depth))
+        return self._grid
+
+    def _seen_from(self, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+        """The eye at a pose, and the matrix from the world to the picture."""
+        camera = camera_of(self.scene)
+        eye = np.array([pose.x, pose.y, camera.eye_height_m])
+        return eye, _projection(camera.fov_deg, self.scene.frame.aspect) @ _view(pose, eye)
+
     def _drawn(self, view: RoomsView) -> np.ndarray:
-        camera, pose, source = camera_of(self.scene), view.pose, rooms_of(self.scene)
+        pose, source = view.pose, rooms_of(self.scene)
         self._target.use()
         self._gl.enable_only(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
         self._set_view(view)
-        eye = np.array([pose.x, pose.y, camera.eye_height_m])
-        matrix = _projection(camera.fov_deg, self.scene.frame.aspect) @ _view(pose, eye)
+        eye, matrix = self._seen_from(pose)
         self._tell("eye", tuple(eye))
         self._tell("view_projection", matrix.T)
         self._pictures.use(0)
@@ -268,7 +305,7 @@ def _headless_context() -> moderngl.Context:
         ) from None
 
 
-def _projection(fov_deg: float, aspect: float, near: float = 0.05, far: float = 60.0) -> np.ndarray:
+def _projection(fov_deg: float, aspect: float, near: float = _NEAR_M, far: float = _FAR_M) -> np.ndarray:
     f = 1 / math.tan(math.radians(fov_deg) / 2)
     a, b = (far + near) / (near - far), 2 * far * near / (near - far)
     return np.array([[f / aspect, 0, 0, 0], [0, f, 0, 0], [0, 0, a, b], [0, 0, -1, 0]])

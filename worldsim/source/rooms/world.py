@@ -93,6 +93,9 @@ class RoomsWorld(LivingSource):
     def move(self, pose: Pose, action: Action) -> Pose:
         return self._dynamics.advance(pose, action, *self._resting)
 
+    def distances(self, pose: Pose, rows: int, columns: int) -> np.ndarray:
+        return self._renderer.distances(pose, rows, columns)
+
     def advance(self, state: RoomsState, action: Action) -> tuple[RoomsState, Frame]:
         """Move, then draw."""
         after = self.step(state, action)
@@ -116,6 +119,9 @@ class RoomsWorld(LivingSource):
             for gait, entity, before, after in zip(state.gaits, life.entities, rows, new, strict=True)
         )
         return RoomsState(pose, tick, state.seed, _frozen(new), happening, state.episode, state.clock_s, gaits)
+
+    def elsewhere(self, state: RoomsState, pose: Pose) -> RoomsState:
+        return replace(state, pose=pose)
 
     def facts(self, state: RoomsState) -> tuple[Pose, np.ndarray, Happening]:
         return state.pose, state.entities, state.happening

@@ -1,8 +1,8 @@
 """Stage `odometry`: learn how far an action carries the player, walls included, from true poses alone.
 
 Cheap and apart from all else: it trains only the odometry head, over ticks of all episodes, over single steps from
-everywhere on the plan, and in a living scene over ticks beside its entities. Worth its own stage, since its error sums
-up over a session: at 64 ticks a centimetre a tick can be half a metre.
+everywhere on the plan, and in a living scene over ticks beside its entities and single steps from close to them. Worth
+its own stage, since its error sums up over a session: at 64 ticks a centimetre a tick can be half a metre.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from worldsim.data.close_steps import draw_close_steps
 from worldsim.data.entity_steps import draw_entity_steps
 from worldsim.data.latents import Latents
 from worldsim.data.transitions import Transitions, draw_transitions
@@ -21,9 +22,10 @@ from worldsim.model.odometry import Odometry
 from worldsim.train.setup import Setup
 from worldsim.train.stages.base import Stage
 
-BATCH = 2048  # of ticks of episodes, and twice as many single steps: from everywhere, and beside entities
+BATCH = 2048  # of ticks of episodes, as many of each kind near entities, and twice as many from everywhere
 TRANSITIONS = 400_000
-STRETCHES = 60_000  # beside entities
+STRETCHES = 20_000  # beside entities
+CLOSE_STATES = 15_000  # of entities, a dozen steps each
 
 
 class OdometryStage(Stage):
@@ -33,11 +35,11 @@ class OdometryStage(Stage):
 
     def __init__(
         self, generator: Generator, latents: Latents, transitions: Transitions, export: Callable[[], None],
-        beside: Transitions | None = None,
+        *near: Transitions,
     ) -> None:  # fmt: skip
-        """transitions: from everywhere, with no entity in the way. beside: with entities near."""
+        """transitions: from everywhere, with no entity in the way. near: with entities near, of several kinds."""
         self._generator, self._latents, self._transitions, self._export = generator, latents, transitions, export
-        self._beside = beside
+        self._near = near
         generator.requires_grad_(False)
         odometry_of(generator).requires_grad_(True)
 
@@ -46,8 +48,10 @@ class OdometryStage(Stage):
         setup.require_place()
         scene = setup.request.scene
         transitions = draw_transitions(scene, TRANSITIONS, seed=0)
-        beside = draw_entity_steps(scene, STRETCHES, seed=2).moves() if scene.slots else None
-        return cls(setup.generator, setup.latents, transitions, setup.exporter, beside)
+        near = []
+        if scene.slots:
+            near = [draw_entity_steps(scene, STRETCHES, seed=2).moves(), draw_close_steps(scene, CLOSE_STATES, seed=4)]
+        return cls(setup.generator, setup.latents, transitions, setup.exporter, *near)
 
     @property
     def model(self) -> nn.Module:
@@ -57,10 +61,8 @@ class OdometryStage(Stage):
         rng = np.random.Generator(np.random.Philox(key=step_seed))
         walked = odometry_error(self._generator, self._latents.draw_ticks(rng, BATCH))
         anywhere = odometry_error(self._generator, self._transitions.draw(rng, 2 * BATCH))
-        parts = [walked, anywhere]
-        if self._beside is not None:
-            parts.append(odometry_error(self._generator, self._beside.draw(rng, 2 * BATCH)))
-        error = torch.cat(parts)
+        near = [odometry_error(self._generator, steps.draw(rng, BATCH)) for steps in self._near]
+        error = torch.cat([walked, anywhere, *near])
         distance_m = walked.detach().norm(dim=-1) * odometry_of(self._generator).step_m
         return error.abs().mean() + error.square().mean(), {"error_mm": float(distance_m.mean()) * 1e3}
 

@@ -1,8 +1,8 @@
 """Stage `painter`: learn how entities look, in a place that is known by heart.
 
 Trains the painter alone. What the place memory recalls of each token is worked out once and kept, so a step costs a
-tenth of one of stage `place`; and each entity has an equal share of it, however seldom it is seen. Stills, if some were
-collected, show entities in more places than episodes do.
+tenth of one of stage `place`; and each entity and each event has an equal share of it, however seldom it is seen.
+Stills, if some were collected, show entities in more places than episodes do.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from worldsim.train.stages.place import SPREAD_WEIGHT
 
 BATCH = 2048  # tokens
 MOST_TOKENS = 3_000_000  # kept: about two gigabytes
-ANYWHERE = 24  # tokens of each frame that are kept wherever they are: events change them all
-ANYWHERE_SHARE = 0.3  # of a batch
+ANYWHERE = 32  # tokens of each frame that are kept wherever they are: the place has detail, and events change all
+EVENTS_SHARE, ANYWHERE_SHARE = 0.2, 0.3  # of a batch
 _FRAMES = 64
 
 
@@ -78,11 +78,7 @@ class PainterStage(Stage):
 
     def loss(self, step_seed: int, step: int) -> tuple[Tensor, dict[str, float]]:
         rng = np.random.Generator(np.random.Philox(key=step_seed))
-        everywhere = round(self._batch * ANYWHERE_SHARE)
-        each = (self._batch - everywhere) // max(1, len(self._of_slot))
-        picks = [rows[torch.from_numpy(rng.integers(len(rows), size=each))] for rows in self._of_slot]
-        picks.append(torch.from_numpy(rng.integers(len(self._frame), size=everywhere)))
-        rows = torch.cat(picks)
+        rows = self._drawn(rng)
         device = self._weight.device
         frames = self._latents.at(self._frame[rows][:, None]).to(device)
         condition, token = frames.condition(torch.ones(len(rows), device=device)), self._token[rows].to(device)
@@ -94,7 +90,7 @@ class PainterStage(Stage):
         direction = memory.directions(condition.look, token[:, None])[:, None]
         painted, std, _ = self._painter(
             Recalled(content, guess, direction, distance),
-            condition.position, condition.look, condition.things, condition.happening,
+            condition.position, condition.look, condition.things, condition.happening, token[:, None],
         )  # fmt: skip
         truth = frames.latents[torch.arange(len(rows), device=device), 0, token]
         error = (painted[:, 0] - truth).square()
@@ -103,6 +99,18 @@ class PainterStage(Stage):
         loss = (error * self._weight).mean()
         numbers = {"painted": float(loss.detach().sqrt())}
         return loss + SPREAD_WEIGHT * likelihood, numbers
+
+    def _drawn(self, rng: np.random.Generator) -> Tensor:
+        """Rows of what is kept: equal shares of each entity's and of each event's, and some of all."""
+        shares = EVENTS_SHARE * bool(self._of_event), ANYWHERE_SHARE
+        counts = [round(self._batch * share) for share in (1 - sum(shares), *shares)]
+        picks = []
+        for groups, count in zip(
+            (self._of_slot, self._of_event, [torch.arange(len(self._frame))]), counts, strict=True
+        ):
+            each = count // max(1, len(groups))
+            picks += [rows[torch.from_numpy(rng.integers(len(rows), size=each))] for rows in groups]
+        return torch.cat(picks)
 
     @torch.no_grad()
     def _keep(self) -> None:
@@ -119,17 +127,18 @@ class PainterStage(Stage):
             of, token = torch.nonzero((encoder.touched(condition) > 0).cpu() | anywhere, as_tuple=True)
             recalled = encoder.recalled(condition)
             parts = (recalled.content.half(), recalled.guess.half(), recalled.distance.float(), hit.transpose(1, 2))
-            kept.append((rows[of], token, *(part[of.to(device), token.to(device)].cpu() for part in parts)))
+            happening = self._painter.happening(condition.things, condition.happening).abs().cpu()[of] > 0.5
+            happening &= anywhere[of, token, None]
+            kept.append((rows[of], token, happening, *(part[of.to(device), token.to(device)].cpu() for part in parts)))
             total += len(of)
             if total >= MOST_TOKENS:
                 break
         columns = [[*column] for column in zip(*kept, strict=True)]
         kept.clear()
-        self._frame, self._token, self._content, self._guess, self._distance, hits = (
-            torch.cat(columns.pop(0)) for _ in range(6)
+        self._frame, self._token, happening, self._content, self._guess, self._distance, hits = (
+            torch.cat(columns.pop(0)) for _ in range(7)
         )
-        of_slots = (torch.nonzero(hits[:, slot])[:, 0] for slot in range(hits.shape[1]))
-        self._of_slot = [rows for rows in of_slots if len(rows)]
+        self._of_slot, self._of_event = _groups(hits), _groups(happening)
 
     def _shows(self, condition: Condition) -> Tensor:
         """Which tokens each entity covers: bool (F, S, N)."""
@@ -144,3 +153,9 @@ class PainterStage(Stage):
 
     def export(self) -> None:
         self._export()
+
+
+def _groups(belongs: Tensor) -> list[Tensor]:
+    """For each column of a bool tensor (rows, groups) that has any, the rows in it."""
+    found = (torch.nonzero(column)[:, 0] for column in belongs.T)
+    return [rows for rows in found if len(rows)]

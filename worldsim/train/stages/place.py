@@ -1,6 +1,7 @@
 """Stage `place`: learn a place by heart, frame by frame, from true poses.
 
-Trains the place memory, and the painter of what moves and happens there, against the latents of unrelated frames.
+Trains the place memory, and the painter of what moves and happens there, against the latents of unrelated frames, and
+the memory's depth against the engine's where it tells (depth supervision: Deng et al. 2022, with the expected depth).
 Minutes of it are worth hours of teaching the same to a transformer: see docs/ablations.md.
 """
 
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from worldsim.data.distances import draw_distances
 from worldsim.data.latents import Latents
 from worldsim.model.condition import Condition
 from worldsim.model.generator import SEEN_ROWS, Generator
@@ -24,6 +26,8 @@ BATCH = 384
 TOKENS = 12  # picked of each frame of a batch: many frames teach more than all tokens of few
 NEAR_SHARE = 0.4  # of those, picked where an entity may be: there it is painted, and there one looks
 SPREAD_WEIGHT = 0.1
+DISTANCE_WEIGHT = 0.5
+_SOFTENED_M = 0.5  # added to a distance before an error is told as a share of it
 
 
 class PlaceStage(Stage):
@@ -33,8 +37,10 @@ class PlaceStage(Stage):
 
     def __init__(
         self, generator: Generator, latents: Latents, export: Callable[[], None],
-        picture: Callable[[], np.ndarray | None] = lambda: None, batch: int = BATCH,
+        picture: Callable[[], np.ndarray | None] = lambda: None, batch: int = BATCH, distances: Tensor | None = None,
     ) -> None:  # fmt: skip
+        """distances (frames, N, R): where the view of each ray ends, in metres, if that is known."""
+        self._distances = distances
         self._generator, self._latents, self._export, self._picture, self._batch = (
             generator,
             latents,
@@ -64,7 +70,11 @@ class PlaceStage(Stage):
         def picture() -> np.ndarray:
             return place_picture(generator, setup.codec, setup.held_out)
 
-        return cls(generator, setup.latents, setup.exporter, picture)
+        latents, memory = setup.latents_and_stills, generator.condition.memory
+        assert memory is not None
+        grid = generator.shape.rows, generator.shape.columns, memory.config.rays
+        distances = draw_distances(setup.request.scene, latents.position, latents.look, grid, setup.request.quiet)
+        return cls(generator, latents, setup.exporter, picture, distances=distances)
 
     @property
     def model(self) -> nn.Module:
@@ -76,12 +86,20 @@ class PlaceStage(Stage):
         frames = self._latents.at(rows).to(next(self._generator.parameters()).device)
         condition = frames.condition(torch.ones(len(frames.latents)))
         picked = self._pick(rows[:, 0], condition, step_seed)
-        prior, std, near = self._generator.condition.expect(condition, picked)
+        encoder = self._generator.condition
+        recalled = encoder.recalled(condition, picked)
+        prior, std, near = encoder.painted(recalled, condition, picked)
         truth = frames.latents[:, 0].gather(1, picked[..., None].expand(-1, -1, frames.latents.shape[-1]))
         error = (prior.float() - truth).square()
         token = (error * self._latents.channel_weight.to(error.device)).mean(-1)
         loss = token.mean()
         numbers = {"spread": float(error.detach().mean().sqrt())}
+        if self._distances is not None:
+            far = self._distances[rows[:, 0]].to(picked.device).float()
+            far = far.gather(1, picked[..., None].expand(-1, -1, far.shape[-1]))
+            off_m = (recalled.distance.float() - far).abs()
+            loss = loss + DISTANCE_WEIGHT * (off_m / (far + _SOFTENED_M)).mean()
+            numbers["off_m"] = float(off_m.detach().mean())
         if self._generator.condition.painter is not None:
             off = error.detach().mean(-1, keepdim=True)  # the deviation learns from the error, not the other way round
             likelihood = (std.log() + off / (2 * std.square())).mean()
