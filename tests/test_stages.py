@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from worldsim.data.latents import Latents
 from worldsim.data.transitions import Transitions, draw_transitions

@@ -46,12 +46,13 @@ class Place:
     """Where a player with a camera can be, in metres.
 
     bounds: x0, y0, x1, y1 of the floor; extent: least x, y, z, then greatest x, y, z of all that can be seen;
-    top_speed_m_s: the player's.
+    top_speed_m_s: the player's; body_m: the radius of the player's body.
     """
 
     bounds: Bounds
     extent: tuple[float, float, float, float, float, float]
     top_speed_m_s: float
+    body_m: float = 0.3
 
 
 @dataclass(frozen=True)

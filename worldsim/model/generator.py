@@ -64,12 +64,14 @@ class GeneratorConfig:
 
 @dataclass(frozen=True)
 class View:
-    """What a scene fixes where a player with a camera moves through a place: camera, box of the place, and the longest
-    step of a tick in metres."""
+    """What a scene fixes where a player with a camera moves through a place: camera, box of the place, the longest step
+    of a tick and the radius of the player's body in metres, and the seconds of a tick."""
 
     camera: Camera
     extent: Extent
     step_m: float
+    body_m: float = 0.3
+    tick_s: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,9 @@ class Generator(nn.Module):
         self.odometry = None if view is None else Odometry(shape.actions, view.step_m, view.extent, shape.slots)
         self.transitions: EntityTransitions | None = None
         if view is not None and shape.slots:
-            self.transitions = EntityTransitions(shape.slots, shape.actions, shape.events, view.extent, view.step_m)
+            self.transitions = EntityTransitions(
+                shape.slots, shape.actions, shape.events, view.extent, view.step_m, view.tick_s, view.body_m
+            )
         if view is not None and shape.slots:  # rows that entities were seen to have: see worlds.read_entities
             rest = torch.tensor([slot.rest for slot in shape.slots])[:, None]
             self.register_buffer("seen_rows", rest.expand(-1, SEEN_ROWS, -1).clone())

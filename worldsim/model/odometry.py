@@ -104,9 +104,9 @@ class Bodies(nn.Module):
         return turned(push, -sin, cos).sum(1)
 
 
-def read_plans(plans: Iterable[Tensor], at: Tensor) -> Tensor:
+def read_plans(plans: Iterable[Tensor], at: Tensor, gain: float = GAIN) -> Tensor:
     """The trained features of places at (N, 2), in [-1, 1] across the plan: (N, all features of all plans)."""
     found = [
         F.grid_sample(plan, at[None, None], align_corners=True, padding_mode="border")[0, :, 0].T for plan in plans
     ]
-    return torch.cat([GAIN * f for f in found], dim=-1)
+    return torch.cat([gain * f for f in found], dim=-1)

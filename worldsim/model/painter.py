@@ -245,13 +245,15 @@ class Painter(nn.Module):
 
 
 def _pairs(gate: Tensor) -> Tensor:
-    """Which pairs of an entity and a token (F, K, N), as indices of the flat tensor, are looked at: all that show
-    something, and in play, which is one frame at a time, always as many, those of the nearest entities first."""
+    """Which pairs of an entity and a token (F, K, N), as indices of the flat tensor, are looked at: in training all
+    that show something, in play always as many of each frame, those of the nearest entities first."""
     shown = gate > 0
-    if len(gate) > 1:
+    if torch.is_grad_enabled():
         return torch.nonzero(shown.flatten())[:, 0]
+    frames, each = len(gate), gate[0].numel()
     first = torch.arange(gate.shape[1], 0, -1, device=gate.device)[None, :, None]
-    return (shown * first).flatten().topk(min(MOST_PAIRS, gate[0].numel())).indices
+    within = (shown * first).flatten(1).topk(min(MOST_PAIRS, each)).indices
+    return (within + each * torch.arange(frames, device=gate.device)[:, None]).flatten()
 
 
 STANDING = 16

@@ -1,9 +1,9 @@
 """Transitions of entities: where each will be, and what it will be doing, in the next tick, as the network believes.
 
-One small network a kind. It sees its own entity, the place around it in a plan of trained features, the player, the
-nearest other entities, events and chance, all relative to the entity. What a kind does is learned: nothing here knows
-a ball from a door. For each number the network says whether it changes at all and what it changes to, so that what is
-at rest stays exactly where it is.
+One small network a kind. It sees its own entity, the place around it in a plan of trained features, how far walls are,
+the player, the nearest other entities, what it would touch on its way, events and chance, all relative to the entity.
+What a kind does is learned: nothing here knows a ball from a door. For each number the network says whether it changes
+at all and what it changes to, so that what is at rest stays exactly where it is.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from torch.nn import functional as F
 
 from worldsim.entities import AIM, DICE, FIELDS, HEADING, ON, PHASE, QUANTA, RATE, TIMER, TURNS, VX, VY, Slot, X, Y, Z
 from worldsim.model.bodies import beyond_box, length, nearest_of, nearness, rows_of, turned
+from worldsim.model.contacts import bounce, meeting
 from worldsim.model.odometry import CELLS_M, read_plans
 from worldsim.model.place_memory import Extent
 
 _NEAREST = 3
 _WIDTH, _OTHERS = 128, 48  # of the networks, and of what they make of other entities
 _KIND, _SLOT, _PLAN = 4, 4, 4  # learned numbers: of a kind as others see it, of a slot, of a cell of the plan
-_AHEAD_S = 0.05  # how far ahead the plan is read: about a tick
+FARTHEST_M = 2.0  # from a wall: beyond it nothing is told apart
+WALLS_CELL_M = 0.1
 _WITHIN_M = 2.0  # other entities farther away than this are not seen
 _UNIT = (0.1, 0.1, 0.1, 10.0, 1.0, 1.0, 0.1, 1.0, 1.0, 1.0, 10.0)  # of what the network says: about a tick's change
 _WAYS = 6  # straight maps between which a network chooses: in each of the ways a thing behaves, it does so simply
@@ -111,11 +113,16 @@ class EntityTransitions(nn.Module):
     numbers: Tensor
     numbers_by: Tensor
     numbers_plus: Tensor
+    walls: Tensor
 
-    def __init__(self, slots: tuple[Slot, ...], actions: int, events: int, extent: Extent, step_m: float) -> None:
-        """actions, events: how many there are. extent: the box of the place. step_m: the player's longest step."""
+    def __init__(
+        self, slots: tuple[Slot, ...], actions: int, events: int, extent: Extent, step_m: float, tick_s: float = 0.05,
+        body_m: float = 0.3,
+    ) -> None:  # fmt: skip
+        """actions, events: how many there are. extent: the box of the place. step_m: the player's longest step. tick_s:
+        seconds of a tick. body_m: the radius of the player's body."""
         super().__init__()
-        self.slots, self.step_m = slots, step_m
+        self.slots, self.step_m, self._tick_s, self._body_m = slots, step_m, tick_s, body_m
         self.kinds = tuple(dict.fromkeys(s.kind for s in slots))
         self.nearest = min(_NEAREST, len(slots) - 1)
         rows = [[i for i, s in enumerate(slots) if s.kind == kind] for kind in self.kinds]
@@ -146,6 +153,9 @@ class EntityTransitions(nn.Module):
         for cell in CELLS_M:
             columns, lines = (((high - low) / cell).ceil().int() + 1).tolist()
             self.plans.append(nn.Parameter(torch.randn(1, _PLAN, lines, columns) * 0.003))
+        columns, lines = (((high - low) / WALLS_CELL_M).ceil().int() + 1).tolist()
+        nowhere = torch.tensor([FARTHEST_M, 0.0, 0.0]).view(1, 3, 1, 1)
+        self.register_buffer("walls", nowhere.expand(-1, -1, lines, columns).clone())
         kinds = len(self.kinds)
         self.kind_seen = nn.Parameter(torch.randn(kinds, _KIND))
         self.slot_seen = nn.Parameter(torch.randn(len(slots), _SLOT) * 0.1)
@@ -169,6 +179,21 @@ class EntityTransitions(nn.Module):
         index = torch.zeros(1, own.shape[1], 1, dtype=torch.long)
         other = self._sees_others(at.expand(-1, own.shape[1], -1, -1), self.members, index, own)[0]
         return self._sees(tick, own).shape[-1], other.shape[-1]
+
+    def walls_at(self) -> Tensor:
+        """Where `walls` is known, row by row: (lines * columns, 2) in metres."""
+        lines, columns = self.walls.shape[2:]
+        cells = torch.stack(
+            torch.meshgrid(torch.linspace(0, 1, lines), torch.linspace(0, 1, columns), indexing="ij")[::-1], dim=-1
+        )
+        return (cells * self.span.cpu() + self.low.cpu()).flatten(0, 1)
+
+    @torch.no_grad()
+    def set_walls(self, clear: Tensor, normal: Tensor) -> None:
+        """How far it is at `walls_at` to the nearest wall (M,), in metres, less than 0 within one, and which way leads
+        away from it (M, 2)."""
+        known = torch.cat([clear[:, None].clamp(max=FARTHEST_M), normal], dim=1)
+        self.walls.copy_(known.T.reshape(self.walls.shape))
 
     def forward(
         self, entities: Tensor, before: Tensor, after: Tensor, look: Tensor, action: Tensor, levels: Tensor,
@@ -266,9 +291,29 @@ class EntityTransitions(nn.Module):
             (own.index_select(-1, self.numbers) * self.numbers_by + self.numbers_plus).clamp(-1, 1),
             phase * own[..., PHASE : ON + 1], own[..., Z : Z + 1] - rest[..., Z : Z + 1], self._place(own),
             chance.sin(), chance.cos(), tick.dice, tick.action, tick.levels, tick.look[..., 1:],
-            self.size[tick.which], self.slot_seen[tick.which],
+            self.size[tick.which], self.slot_seen[tick.which], self._touches(tick, own, home),
         ]  # fmt: skip
         return torch.cat([t.expand(*own.shape[:-1], t.shape[-1]) for t in seen], dim=-1)
+
+    def _touches(self, tick: Tick, own: Tensor, home: Tensor) -> Tensor:
+        """How entities, as discs, meet the player and the walls in this tick, in the axes in which they rest:
+        (F, J, MEETING + BOUNCE)."""
+        radius = self.size[tick.which][..., :2].amax(-1, keepdim=True) / 2
+        at, speed = own[..., X : Y + 1], own[..., VX : VY + 1]
+        here = (torch.stack([at, at + speed * self._tick_s], dim=-2) - self.low) / self.span * 2 - 1
+        found = read_plans((self.walls,), here.reshape(-1, 2), gain=1.0).view(*own.shape[:-1], 2, 3)
+        off, theirs = at - tick.before, (tick.after - tick.before) * (1 / self._tick_s)
+        vectors = torch.stack([t.expand_as(at) for t in (off, speed, theirs, found[..., 1, 1:])], dim=-2)
+        vectors = turned(vectors, home[..., None, :1], home[..., None, 1:])
+        off, speed, theirs, normal = vectors.unbind(-2)
+        clear, later = found[..., 0, :1], found[..., 1, :1]
+        return torch.cat(
+            [
+                meeting(off, speed, theirs, radius + self._body_m, self._tick_s),
+                bounce(clear, later, normal, speed, radius),
+            ],
+            dim=-1,
+        )
 
     def _vectors(self, tick: Tick, own: Tensor, rest: Tensor) -> list[Tensor]:
         """The vectors that an entity sees, in world axes and in their order: seven of (F, J, 2)."""
@@ -283,7 +328,7 @@ class EntityTransitions(nn.Module):
     def _place(self, own: Tensor) -> Tensor:
         """The plan where entities are and where they are going: (F, J, all features of both)."""
         at = own[..., X : Y + 1]
-        ends = torch.stack([at, at + own[..., VX : VY + 1] * _AHEAD_S], dim=-2)
+        ends = torch.stack([at, at + own[..., VX : VY + 1] * self._tick_s], dim=-2)
         found = read_plans(self.plans, (ends.reshape(-1, 2) - self.low) / self.span * 2 - 1)
         return found.view(*own.shape[:-1], -1)
 
@@ -317,12 +362,14 @@ class EntityTransitions(nn.Module):
         away = turned(beyond / (gap + 0.02), -sin, cos)
         distances = torch.cat([gap, lengths[..., 1:]], dim=-1)
         near = nearness(distances)
+        closing = (away * -seen[..., 2, :]).sum(-1, keepdim=True)
+        meets = ((gap + closing * self._tick_s < size[..., :1] / 2) & (closing < 0)).to(gap.dtype)
         told = [
             (seen * seen.new_tensor([[1.0], [0.25], [0.25], [1.0]])).clamp(-1, 1).flatten(-2),
             (distances * 0.4).clamp(0, 1), seen[..., 0, :] / (lengths[..., :1] + 0.1), away, away * near[..., :1], near,
             ((gap - size[..., :1] / 2) * 10).clamp(-1, 1), (away * seen[..., 2, :]).sum(-1, keepdim=True), sin, cos,
             other[..., PHASE : ON + 1], other[..., Z : Z + 1] - own[..., Z : Z + 1], sizes, size,
-            self.kind_seen[self.kind_of[index]],
+            self.kind_seen[self.kind_of[index]], meets, away * (meets * closing * 0.25),
         ]  # fmt: skip
         return torch.cat([t.expand(*index.shape, t.shape[-1]) for t in told], dim=-1), gap
 

@@ -69,7 +69,7 @@ def shape_of(scene: Scene, channels: int) -> Shape:
     view, place = None, scene.place
     if place is not None:
         assert scene.camera is not None  # a scene with a place has one
-        view = View(scene.camera, place.extent, place.top_speed_m_s / scene.tick_hz)
+        view = View(scene.camera, place.extent, place.top_speed_m_s / scene.tick_hz, place.body_m, 1 / scene.tick_hz)
     return Shape(
         rows=scene.frame.height // PATCH,
         columns=scene.frame.width // PATCH,

@@ -90,6 +90,11 @@ class LivingSource(PosedSource):
     def elsewhere(self, state: State, pose: Pose) -> State:
         """The same state with the player at any pose, be it in a wall or in an entity."""
 
+    def walls(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """How far it is from points (N, 2) to the nearest thing that never moves, in metres, less than 0 within one:
+        (N,); and which way leads away from it, of length 1: (N, 2). None where the source does not know."""
+        return None
+
     @abstractmethod
     def facts(self, state: State) -> tuple[Pose, np.ndarray, Happening]:
         """The player's pose, the entities float64 (slots, FIELDS), and how far events are."""

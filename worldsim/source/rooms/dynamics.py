@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from worldsim.action import Action
 from worldsim.camera import Pose
 from worldsim.scene import Scene
@@ -74,11 +76,34 @@ class Dynamics:
                 break
         return x, y
 
+    def walls(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How far it is from points (N, 2) to the nearest wall or solid, less than 0 within one: (N,); and which way
+        leads away from it (N, 2)."""
+        clear, away = np.full(len(at), np.inf), np.zeros((len(at), 2))
+        for x0, y0, x1, y1 in self.boxes:
+            off = at - np.clip(at, (x0, y0), (x1, y1))
+            far = np.hypot(*off.T)
+            sides = np.stack([at[:, 0] - x0, x1 - at[:, 0], at[:, 1] - y0, y1 - at[:, 1]])
+            out = np.array([(-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0)])[sides.argmin(axis=0)]
+            way = np.where(far[:, None] > 0, off / np.maximum(far, 1e-9)[:, None], out)
+            _keep_nearest(clear, away, np.where(far > 0, far, -sides.min(axis=0)), way)
+        for x, y, radius in self.discs:
+            off = at - (x, y)
+            far = np.hypot(*off.T)
+            _keep_nearest(clear, away, far - radius, off / np.maximum(far, 1e-9)[:, None])
+        return clear, away
+
     def is_free(self, x: float, y: float, radius: float | None = None) -> bool:
         """True inside a room where the body touches nothing. radius: of the body, the player's if left out."""
         inside = any(r.rect[0] < x < r.rect[2] and r.rect[1] < y < r.rect[3] for r in rooms_of(self._scene).rooms)
         px, py = self.push_out(x, y, radius)
         return inside and math.hypot(px - x, py - y) < 1e-9
+
+
+def _keep_nearest(clear: np.ndarray, away: np.ndarray, far: np.ndarray, way: np.ndarray) -> None:
+    """Where something is nearer than what was found so far, keep that instead, in place."""
+    nearer = far < clear
+    clear[nearer], away[nearer] = far[nearer], way[nearer]
 
 
 def _out_of_box(x: float, y: float, radius: float, x0: float, y0: float, x1: float, y1: float) -> tuple[float, float]:

@@ -252,7 +252,7 @@ class RoomsConfig(SourceConfig):
 
     @property
     def place(self) -> Place:
-        return Place(self.bounds, self.extent, self.motion.run_m_s)
+        return Place(self.bounds, self.extent, self.motion.run_m_s, self.motion.radius_m)
 
 
 def rooms_of(scene: Scene) -> RoomsConfig:

@@ -123,6 +123,9 @@ class RoomsWorld(LivingSource):
     def elsewhere(self, state: RoomsState, pose: Pose) -> RoomsState:
         return replace(state, pose=pose)
 
+    def walls(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self._dynamics.walls(at)
+
     def facts(self, state: RoomsState) -> tuple[Pose, np.ndarray, Happening]:
         return state.pose, state.entities, state.happening
 

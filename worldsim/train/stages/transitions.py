@@ -20,6 +20,7 @@ from worldsim.entities import FIELDS, ON, TURNS, X, Z
 from worldsim.errors import ConfigError
 from worldsim.model.generator import Generator
 from worldsim.model.transitions import Change, EntityTransitions, Tick, half_turn
+from worldsim.source.base import LivingSource
 from worldsim.train.setup import Setup
 from worldsim.train.stages.base import Stage
 
@@ -66,6 +67,12 @@ class TransitionsStage(Stage):
         scene = setup.request.scene
         if not scene.slots:
             raise ConfigError(f"stage transitions is for scenes with entities, and {scene.name} has none; leave it out")
+        with scene.source.open(scene) as source:
+            assert isinstance(source, LivingSource)
+            model = transitions_of(setup.generator)
+            known = source.walls(model.walls_at().double().numpy())
+        if known is not None:
+            model.set_walls(*(torch.from_numpy(part).float() for part in known))
         steps, held_out = draw_entity_steps(scene, STRETCHES, seed=0), draw_entity_steps(scene, HELD_OUT, seed=1)
         return cls(setup.generator, steps, held_out, setup.exporter)
 
