@@ -44,7 +44,7 @@ def test_a_kick_is_a_sum_of_what_a_meeting_tells():
         elif shoved > 0 > comes:
             hits += 1
             now, later = row[4:10], row[10:16]  # normals times shove, pull and own speed; then times what is left
-            gained = [4 * (KICK * part[:2] - (1 + KEEPS) * part[4:6]) for part in (now, later)]
+            gained = [(KICK * part[:2] - (1 + KEEPS) * part[4:6]) / 2 for part in (now, later)]
             assert np.allclose(speed, own[i] + gained[0], atol=1e-5)
             assert np.allclose(place, off[i] + TICK_S * (own[i] + gained[1]), atol=1e-5)
     assert hits > 100
@@ -60,7 +60,7 @@ def test_a_bounce_is_a_sum_of_what_a_wall_tells():
         row = bounce(*(torch.tensor([v]) for v in (x, x + vx * TICK_S)), torch.tensor([1.0, 0.0]),
                      torch.tensor([vx, vy]), RADIUS)  # fmt: skip
         assert row.shape[-1] == BOUNCE
-        speed, deep = row[7:9] * 4, row[9:11] / 10
+        speed, deep = row[7:9] / 2, row[9:11] / 40
         hits += bool(row[4])
         assert np.allclose([ball.vx, ball.vy], np.array([vx, vy]) - (1 + KEEPS) * speed.numpy(), atol=1e-5)
         if deep[0] < 0.29:

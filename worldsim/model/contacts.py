@@ -10,7 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_SLOWEST = 0.25  # a speed is told as so much of metres a second
+# Speeds along a normal, and how deep a wall is entered, are told large: what follows from them is many times as much as
+# other numbers matter, and weights that must grow far are learned late.
+_SPEED, _ALONG, _DEEP = 0.25, 2.0, 40.0
 _JUST_M = 0.01
 
 
@@ -29,10 +31,10 @@ def meeting(off: Tensor, own: Tensor, other: Tensor, reach: Tensor | float, seco
     share = share.clamp(0, 1)
     normal = off + moved * share
     normal = normal / (normal.square().sum(-1, keepdim=True) + 1e-9).sqrt() * hits
-    shoved = _SLOWEST * (other * normal).sum(-1, keepdim=True)
-    speed = _SLOWEST * (own * normal).sum(-1, keepdim=True)
-    both = torch.cat([normal * shoved.clamp(min=0), normal * shoved.clamp(max=0), normal * speed], dim=-1)
-    return torch.cat([normal, hits, hits * (1 - share), both, both * (1 - share), shoved, speed], dim=-1)
+    shoved, speed = ((v * normal).sum(-1, keepdim=True) for v in (other, own))
+    both = _ALONG * torch.cat([normal * shoved.clamp(min=0), normal * shoved.clamp(max=0), normal * speed], dim=-1)
+    told = [normal, hits, hits * (1 - share), both, both * (1 - share), _SPEED * shoved, _SPEED * speed]
+    return torch.cat(told, dim=-1)
 
 
 MEETING = 18
@@ -45,13 +47,13 @@ def bounce(clear: Tensor, later: Tensor, normal: Tensor, own: Tensor, radius: Te
     metres. normal (..., 2): away from that wall, where it would then be. own (..., 2): velocity in metres a second.
     """
     gap, deep = clear - radius, (radius - later).clamp(min=0)
-    speed = _SLOWEST * (own * normal).sum(-1, keepdim=True)
+    speed = (own * normal).sum(-1, keepdim=True)
     hits = ((deep > 0) & (speed < 0)).to(clear.dtype)
     near = (-(gap.clamp(min=0)) / 0.1).exp()
     return torch.cat(
         [
-            normal * near, near, (gap / _JUST_M).clamp(-1, 1), hits, normal * hits, normal * (speed * hits),
-            normal * (10 * deep).clamp(max=3), speed * near,
+            normal * near, near, (gap / _JUST_M).clamp(-1, 1), hits, normal * hits, normal * (_ALONG * speed * hits),
+            normal * (_DEEP * deep).clamp(max=12), _SPEED * speed * near,
         ],
         dim=-1,
     )  # fmt: skip
