@@ -60,3 +60,17 @@ def bounce(clear: Tensor, later: Tensor, normal: Tensor, own: Tensor, radius: Te
 
 
 BOUNCE = 12
+
+
+def bump(gap: Tensor, normal: Tensor, own: Tensor, other: Tensor, radius: Tensor, seconds: float) -> Tensor:
+    """How a disc meets a body of any form in a tick: (..., BUMP).
+
+    gap (..., 1): from its middle to the body, in metres. normal (..., 2): away from the body. own, other (..., 2):
+    velocities in metres a second. radius (..., 1) of the disc.
+    """
+    told = bounce(gap, gap + ((own - other) * normal).sum(-1, keepdim=True) * seconds, normal, own - other, radius)
+    hits, shoved = told[..., 4:5], (other * normal).sum(-1, keepdim=True)
+    return torch.cat([told, normal * (_ALONG * shoved * hits), _SPEED * shoved * hits], dim=-1)
+
+
+BUMP = 15

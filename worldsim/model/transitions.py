@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from worldsim.entities import AIM, DICE, FIELDS, HEADING, ON, PHASE, QUANTA, RATE, TIMER, TURNS, VX, VY, Slot, X, Y, Z
 from worldsim.model.bodies import beyond_box, length, nearest_of, nearness, rows_of, turned
-from worldsim.model.contacts import bounce, meeting
+from worldsim.model.contacts import BUMP, bounce, bump, meeting
 from worldsim.model.odometry import CELLS_M, read_plans
 from worldsim.model.place_memory import Extent
 
@@ -159,6 +159,7 @@ class EntityTransitions(nn.Module):
         kinds = len(self.kinds)
         self.kind_seen = nn.Parameter(torch.randn(kinds, _KIND))
         self.slot_seen = nn.Parameter(torch.randn(len(slots), _SLOT) * 0.1)
+        self.solid = nn.Parameter(torch.full((kinds, kinds), 0.5))  # how much a kind is in the way of another
         self.tether = nn.Parameter(torch.zeros(kinds, len(FIELDS)))  # 1: not where it was counts, but where it rests
         seen, other = self._widths(actions, events)
         self.near = PerKind(kinds, other, _OTHERS)
@@ -178,7 +179,7 @@ class EntityTransitions(nn.Module):
         tick = Tick(self.members, at, two, two, two, *nothing)
         index = torch.zeros(1, own.shape[1], 1, dtype=torch.long)
         other = self._sees_others(at.expand(-1, own.shape[1], -1, -1), self.members, index, own)[0]
-        return self._sees(tick, own).shape[-1], other.shape[-1]
+        return self._sees(tick, own).shape[-1] + BUMP, other.shape[-1]
 
     def walls_at(self) -> Tensor:
         """Where `walls` is known, row by row: (lines * columns, 2) in metres."""
@@ -226,8 +227,8 @@ class EntityTransitions(nn.Module):
         frames, count = entities.shape[:2]
         which = tick.which.expand(frames, -1)
         own = rows_of(entities, which[..., None])[:, :, 0]
-        sees = self._by_kind(self._sees(tick, own))
-        others = self._by_kind(self._others(entities, which, own))
+        others, bumps = self._others(entities, which, own)
+        sees, others = self._by_kind(torch.cat([self._sees(tick, own), bumps], dim=-1)), self._by_kind(others)
         x = F.silu(self.second(F.silu(self.first(torch.cat([sees, others], dim=-1)))))
         ways = self.straight(sees).unflatten(-1, (_WAYS, _OUT)) * self.way(x).softmax(-1)[..., None]
         out = self.last(x) + ways.sum(-2)
@@ -332,19 +333,23 @@ class EntityTransitions(nn.Module):
         found = read_plans(self.plans, (ends.reshape(-1, 2) - self.low) / self.span * 2 - 1)
         return found.view(*own.shape[:-1], -1)
 
-    def _others(self, entities: Tensor, which: Tensor, own: Tensor) -> Tensor:
-        """What the nearest other entities come to (F, J, _OTHERS)."""
+    def _others(self, entities: Tensor, which: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+        """What the nearest other entities come to (F, J, _OTHERS), and how they are met (F, J, BUMP)."""
         frames, count = which.shape
         if not self.nearest:
-            return own.new_zeros(frames, count, _OTHERS)
+            return own.new_zeros(frames, count, _OTHERS), own.new_zeros(frames, count, BUMP)
         index = nearest_of(entities, self.size, own[..., X : Y + 1], self.nearest, which)
-        told, gap = self._sees_others(entities, which, index, own)
+        told, gap, bumps = self._sees_others(entities, which, index, own)
         made = F.silu(self.near(self._by_kind(told.reshape(frames, count * self.nearest, -1))))
         made = made.view(len(self.kinds), frames, -1, self.nearest, _OTHERS).transpose(0, 1)
-        return (made.reshape(frames, count, self.nearest, _OTHERS) * (1 - gap / _WITHIN_M).clamp(0, 1)).sum(2)
+        made = (made.reshape(frames, count, self.nearest, _OTHERS) * (1 - gap / _WITHIN_M).clamp(0, 1)).sum(2)
+        return made, bumps
 
-    def _sees_others(self, entities: Tensor, which: Tensor, index: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
-        """What an entity sees of those at slots `index` (F, J, n): (F, J, n, D), and the gap to their boxes."""
+    def _sees_others(
+        self, entities: Tensor, which: Tensor, index: Tensor, own: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What an entity sees of those at slots `index` (F, J, n): (F, J, n, D), the gap to their boxes, and how it
+        meets them in this tick, added up (F, J, BUMP)."""
         other, own = rows_of(entities, index), own[:, :, None]
         rest, home, size = (
             self.rest[which][:, :, None],
@@ -362,16 +367,17 @@ class EntityTransitions(nn.Module):
         away = turned(beyond / (gap + 0.02), -sin, cos)
         distances = torch.cat([gap, lengths[..., 1:]], dim=-1)
         near = nearness(distances)
-        closing = (away * -seen[..., 2, :]).sum(-1, keepdim=True)
-        meets = ((gap + closing * self._tick_s < size[..., :1] / 2) & (closing < 0)).to(gap.dtype)
         told = [
             (seen * seen.new_tensor([[1.0], [0.25], [0.25], [1.0]])).clamp(-1, 1).flatten(-2),
             (distances * 0.4).clamp(0, 1), seen[..., 0, :] / (lengths[..., :1] + 0.1), away, away * near[..., :1], near,
             ((gap - size[..., :1] / 2) * 10).clamp(-1, 1), (away * seen[..., 2, :]).sum(-1, keepdim=True), sin, cos,
             other[..., PHASE : ON + 1], other[..., Z : Z + 1] - own[..., Z : Z + 1], sizes, size,
-            self.kind_seen[self.kind_of[index]], meets, away * (meets * closing * 0.25),
+            self.kind_seen[self.kind_of[index]],
         ]  # fmt: skip
-        return torch.cat([t.expand(*index.shape, t.shape[-1]) for t in told], dim=-1), gap
+        radius = size[..., :2].amax(-1, keepdim=True) / 2
+        bumps = bump(gap, away, seen[..., 1, :] - seen[..., 2, :], seen[..., 1, :], radius, self._tick_s)
+        bumps = (bumps * self.solid[self.kind_of[which][..., None], self.kind_of[index]][..., None]).sum(-2)
+        return torch.cat([t.expand(*index.shape, t.shape[-1]) for t in told], dim=-1), gap, bumps
 
 
 def _bounds(low: list[float], high: list[float]) -> Tensor:
