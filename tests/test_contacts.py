@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from worldsim.model.contacts import BOUNCE, MEETING, bounce, meeting
+from worldsim.model.contacts import BOUNCE, BUMP, MEETING, bounce, bump, meeting
 from worldsim.scene import load_scene
 from worldsim.source.rooms.collisions import Mover, Rolling, roll
 from worldsim.source.rooms.dynamics import Dynamics
@@ -66,6 +66,25 @@ def test_a_bounce_is_a_sum_of_what_a_wall_tells():
         if deep[0] < 0.29:
             assert ball.x == pytest.approx(x + vx * TICK_S + (1 + KEEPS) * float(deep[0]), abs=1e-5)
     assert hits > 30
+
+
+def test_a_bump_into_a_body_that_walks_is_a_sum_of_what_it_tells():
+    """Straight on; from the side the way there turns the normal a little."""
+    rng = np.random.Generator(np.random.Philox(key=4))
+    hits = 0
+    for _ in range(300):
+        gap, own, other = rng.uniform(RADIUS, 0.5), *rng.normal(0, 3, 2)
+        ball = Rolling(0.0, gap + BODY, 0.0, own, RADIUS, KEEPS, KICK, 1.0)
+        roll([ball], [Mover(0.0, 0.0, 0.0, other, BODY, False)], [], [], [], TICK_S)
+        told = [torch.tensor([v]) for v in ((gap,), (0.0, 1.0), (0.0, own), (0.0, other), (RADIUS,))]
+        row = bump(*told, TICK_S)[0]
+        assert row.shape[-1] == BUMP
+        closing, shoved = row[7:9] / 2, row[12:14] / 2
+        hits += bool(row[4]) and other > 0 > own
+        if own < 0 < other or not row[4]:
+            gained = -(1 + KEEPS) * closing - KEEPS * shoved
+            assert np.allclose([ball.vx, ball.vy], [0.0, own + gained[1]], atol=1e-5)
+    assert hits > 20
 
 
 def test_walls_are_as_far_as_a_body_has_room():
