@@ -17,7 +17,7 @@ train() { "$worldsim" train "$1" gallery --minutes "$(scaled "$2")" --name "$run
 
 collect 24000 10000
 train codec 15                # frames <-> 144 tokens of 32 numbers
-train place 145               # the place by heart, and a little of what moves there, from single frames
+train place 145               # the place by heart, its depth from the engine, and what moves and happens there
 train painter 29              # how entities look; the place itself stays as it is
 train odometry 14             # how far an action carries the player; walls, doors and creatures included
 train transitions 28          # how entities move, react and keep their state; nothing is drawn

@@ -30,6 +30,7 @@ _ROWS = {1: 512, 4: 160, 8: 96, 16: 56}  # entities of each kind in a step, by h
 _LONGER_EVERY = 700  # steps until rollouts may be longer
 _UNIT = (0.01, 0.01, 0.01, 1.0, 0.05, 0.05, 0.01, 0.1, 1.0, 0.005, 1.0)  # an error of this much costs about 1
 _NOISE = (2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0)  # quanta
+_STRAYED_M = 0.02
 _RARE = 0.3  # liveliness below which ticks weigh the same
 _MEASURE_EVERY = 100
 
@@ -100,12 +101,17 @@ class TransitionsStage(Stage):
 
     def _error(self, change: Change, now: Tensor, then: Tensor, weight: Tensor) -> Tensor:
         """Whether each number changes, and to what, against the truth `then` (R, K, FIELDS) that was `now`. weight
-        (R, K): makes up for how often such ticks are picked, so that what seldom happens is not expected too often."""
+        (R, K): makes up for how often such ticks are picked, so that what seldom happens is not expected too often.
+
+        An entity that has strayed from the truth meets things at other ticks: whether numbers change is then not asked,
+        else a network learns to doubt what it sees."""
         by = (then - now).abs() / self._model.quanta
         changes = (by > 0.5).float()
         gates = F.binary_cross_entropy_with_logits(change.logits, changes, reduction="none")
         matters = torch.where(by > 0.5, (by / 8).clamp(0.1, 1), 1.0)  # to miss a tiny change is no harm
         gates = (gates * matters).sum(-1) + 3 * gates[..., ON]
+        strayed = (change.own - now)[..., X : Z + 1].detach().norm(dim=-1)
+        weight = weight * (strayed * (-1 / _STRAYED_M)).exp()
         off = _off(change.to, then) / self._unit.to(then.device)
         values = torch.log1p(off.abs()) * changes
         return (gates * weight).mean() + (values.sum(-1) - values[..., ON]).mean()
