@@ -32,6 +32,7 @@ _NAMED = 16  # numbers that a slot is known by
 _IN_PICTURE = 2 * 3  # where an entity lies in the picture from a token, and how large it is there
 _MAY_LIE_M = 0.5  # the place before an entity: the memory knows distances no better
 _FARTHEST = 4.0  # offset in tokens that is told apart
+_AT_ONCE = 16  # frames that play asks for together at most: drafts
 _THINNEST_M = 0.06
 _STEEPEST = 100.0  # units of a latent for one of a colour: beyond, all pictures of a codec look alike
 _COVERED = 1.25  # of half a box, from its middle
@@ -245,10 +246,10 @@ class Painter(nn.Module):
 
 
 def _pairs(gate: Tensor) -> Tensor:
-    """Which pairs of an entity and a token (F, K, N), as indices of the flat tensor, are looked at: in training all
-    that show something, in play always as many of each frame, those of the nearest entities first."""
+    """Which pairs of an entity and a token (F, K, N), as indices of the flat tensor, are looked at: in training and
+    in batches all that show something, in play always as many of each frame, those of the nearest entities first."""
     shown = gate > 0
-    if torch.is_grad_enabled():
+    if torch.is_grad_enabled() or len(gate) > _AT_ONCE:
         return torch.nonzero(shown.flatten())[:, 0]
     frames, each = len(gate), gate[0].numel()
     first = torch.arange(gate.shape[1], 0, -1, device=gate.device)[None, :, None]
