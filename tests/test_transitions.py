@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -43,6 +44,28 @@ def transitions(scene: Scene, trained: bool = True) -> EntityTransitions:
     for parameter in model.parameters() if trained else ():
         nn.init.normal_(parameter, std=0.1)
     return model
+
+
+def test_what_follows_its_line_rolls_as_a_wheel_does(scene):
+    """Told to and nothing else, a thing heads along the nearer end of the line of its velocity, and turns as far."""
+    model = transitions(scene, trained=False)
+    with torch.no_grad():
+        model.last.bias[..., [FIELDS.index("heading_deg"), FIELDS.index("rate")]] = 5.0  # these two change
+        model.last.bias[..., -3] = model.last.bias[..., -2] = 1.0
+        given = inputs(scene, frames=6)
+        rows = given[0]
+        made = model(*given)
+    x, y = FIELDS.index("vx"), FIELDS.index("vy")
+    heading = torch.deg2rad(made[..., FIELDS.index("heading_deg")])
+    before = torch.deg2rad(rows[..., FIELDS.index("heading_deg")])
+    line = torch.stack([heading.sin(), heading.cos()], dim=-1)
+    ahead = (rows[..., [x, y]] * line).sum(-1)
+    speed = rows[..., [x, y]].norm(dim=-1)
+    moving = speed > 0.3
+    assert torch.allclose(ahead.abs()[moving], speed[moving], rtol=5e-3)
+    assert ((heading - before).cos()[moving] > -0.03).all()
+    around = math.pi * torch.tensor([max(slot.size[:2]) for slot in scene.slots])
+    assert torch.allclose(made[..., FIELDS.index("rate")], ahead / around, atol=1e-3)
 
 
 class Holder(nn.Module):

@@ -29,7 +29,9 @@ WALLS_CELL_M = 0.1
 _WITHIN_M = 2.0  # other entities farther away than this are not seen
 _UNIT = (0.1, 0.1, 0.1, 10.0, 1.0, 1.0, 0.1, 1.0, 1.0, 1.0, 10.0)  # of what the network says: about a tick's change
 _WAYS = 6  # straight maps between which a network chooses: in each of the ways a thing behaves, it does so simply
-_OUT = 2 * len(FIELDS) + 2 * len(TURNS)  # does it change, by how much, and directions to turn to
+_FOLLOW = 4  # how much it turns to where it goes, or to its line; rolls as it goes; and for how long it already has
+_OUT = 2 * len(FIELDS) + 2 * len(TURNS) + _FOLLOW  # does it change, by how much, directions to turn to
+_TURNS_BY = 50.0  # of what the network says of turning: 1 is all but all of it
 _DEGREES = 57.29577951308232
 _TURN = 6.283185307179586
 
@@ -233,20 +235,18 @@ class EntityTransitions(nn.Module):
         ways = self.straight(sees).unflatten(-1, (_WAYS, _OUT)) * self.way(x).softmax(-1)[..., None]
         out = self.last(x) + ways.sum(-2)
         out = out.view(len(self.kinds), frames, -1, _OUT).transpose(0, 1).reshape(frames, count, _OUT)
-        return Change(
-            own,
-            out[..., : len(FIELDS)],
-            self._changed(out[..., len(FIELDS) :], own, self.rest[tick.which], self.home[tick.which]),
-        )
+        return Change(own, out[..., : len(FIELDS)], self._changed(out[..., len(FIELDS) :], own, tick.which))
 
     def _by_kind(self, x: Tensor) -> Tensor:
         """(F, J, D) -> (kinds, F * J / kinds, D)."""
         frames, _, width = x.shape
         return x.view(frames, len(self.kinds), -1, width).transpose(0, 1).reshape(len(self.kinds), -1, width)
 
-    def _changed(self, out: Tensor, own: Tensor, rest: Tensor, home: Tensor) -> Tensor:
+    def _changed(self, out: Tensor, own: Tensor, which: Tensor) -> Tensor:
         """What the numbers change to (F, J, FIELDS), from the network's changes and directions."""
-        by, towards = out[..., : len(FIELDS)] * self.unit, out[..., len(FIELDS) :].unflatten(-1, (2, 2))
+        rest, home = self.rest[which], self.home[which]
+        by, towards, follow = out.split([len(FIELDS), 2 * len(TURNS), _FOLLOW], dim=-1)
+        by, towards = by * self.unit, towards.unflatten(-1, (2, 2))
         tether = self.tether.repeat_interleave(own.shape[1] // len(self.kinds), dim=0)
         vectors = torch.stack([by[..., X : Y + 1], by[..., VX : VY + 1]], dim=-2)
         vectors = turned(vectors, -home[..., None, :1], home[..., None, 1:])
@@ -256,13 +256,31 @@ class EntityTransitions(nn.Module):
         was, keep = own[..., HEADING :: AIM - HEADING], 1 - tether[:, HEADING :: AIM - HEADING]
         middle = rest[..., HEADING : HEADING + 1]
         angle = (was - middle + by[..., HEADING :: AIM - HEADING]) * (1 / _DEGREES)
-        sin, cos = angle.sin() * keep + towards[..., 0], angle.cos() * keep + towards[..., 1]
-        angle = was + half_turn(torch.atan2(sin, cos + 1e-6) * _DEGREES + middle - was)
+        facing = torch.stack([angle.sin(), angle.cos()], dim=-1) * keep[..., None] + towards
+        # A heading may follow the new velocity, or be the nearer end of the line along which it goes.
+        speed = turned(new[..., VX : VY + 1], home[..., :1], home[..., 1:])
+        goes = speed / (length(speed) + 0.02)
+        faced = (was - middle)[..., :1] * (1 / _DEGREES)
+        backwards = (goes * torch.cat([faced.sin(), faced.cos()], dim=-1)).sum(-1, keepdim=True) < 0
+        line = goes * torch.where(backwards, -1.0, 1.0)
+        follows = _TURNS_BY * (follow[..., :1] * goes + follow[..., 1:2] * line)
+        facing = torch.stack([facing[..., 0, :] + follows, facing[..., 1, :]], dim=-2)
+        angle = was + half_turn(torch.atan2(facing[..., 0], facing[..., 1] + 1e-6) * _DEGREES + middle - was)
+        # And it may roll as far as it goes, as a wheel of its size.
+        ahead = (angle[..., :1] - middle) * (1 / _DEGREES)
+        rolls = (speed * torch.cat([ahead.sin(), ahead.cos()], dim=-1)).sum(-1, keepdim=True)
+        around = self.size[which][..., :2].amax(-1, keepdim=True) * (_TURN / 2)
+        phase, rate = new[..., PHASE : PHASE + 1], new[..., RATE : RATE + 1]
+        rate = rate + follow[..., 2:3] * (rolls / around - rate)
+        phase = phase + follow[..., 3:] * self._tick_s * (rate - own[..., RATE : RATE + 1])
         off = 1 - own[..., ON : ON + 1]
         return torch.cat(
-            [new[..., :HEADING], angle[..., :1], new[..., VX:ON], off, new[..., TIMER : TIMER + 1], angle[..., 1:]],
+            [
+                new[..., :HEADING], angle[..., :1], new[..., VX:PHASE], phase, rate, off,
+                new[..., TIMER : TIMER + 1], angle[..., 1:],
+            ],
             dim=-1,
-        )
+        )  # fmt: skip
 
     def _sees(self, tick: Tick, own: Tensor) -> Tensor:
         """What the networks see of their own entities, the player, the place, events and chance: (F, J, D)."""
