@@ -68,6 +68,20 @@ def test_what_follows_its_line_rolls_as_a_wheel_does(scene):
     assert torch.allclose(made[..., FIELDS.index("rate")], ahead / around, atol=1e-3)
 
 
+def test_only_a_phase_that_goes_round_begins_again(scene):
+    """Told to go half a unit on from just below 1: a wheel is just below -0.5, what opens is open."""
+    opens = scene.slots[2]
+    scene_slots = *(replace(slot, cyclic=True) for slot in scene.slots[:2]), opens
+    model = EntityTransitions(scene_slots, scene.action_space.size, len(scene.events), scene.place.extent, 0.1)
+    rows, *given = inputs(scene)
+    rows[..., PHASE] = 1 - 2**-10
+    with torch.no_grad():
+        model.last.bias[..., PHASE] = 5.0  # it changes
+        model.last.bias[..., len(FIELDS) + PHASE] = 5.0  # of a tenth
+        made = model.rounded(model(rows, *given))[0, :, PHASE] / 1024
+    assert torch.allclose(made, torch.tensor([-0.501, -0.501, 1.0]), atol=1e-3)
+
+
 class Holder(nn.Module):
     """A generator that is nothing but its transitions."""
 

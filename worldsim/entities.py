@@ -21,9 +21,9 @@ from worldsim.errors import shown
 
 FIELDS = ("x", "y", "z", "heading_deg", "vx", "vy", "phase", "rate", "on", "timer", "aim_deg")
 """x, y, z: the centre of its box in metres. heading_deg: in [0, 360). vx, vy: metres a second. phase: how far it is in
-what it does, as a door's opening, in [-1, 1]. rate: of its phase, a second. on: 1 or 0: lit, there, wanted open.
-timer: seconds until it decides anew. aim_deg: an angle that it keeps besides: the heading that it turns to, or how far
-it is round its cycle."""
+what it does, as a door's opening or a ball's turns, in [-1, 1]. rate: of its phase, a second. on: 1 or 0: lit, there,
+wanted open. timer: seconds until it decides anew. aim_deg: an angle that it keeps besides: the heading that it turns
+to, or how far it is round its cycle."""
 X, Y, Z, HEADING, VX, VY, PHASE, RATE, ON, TIMER, AIM = range(len(FIELDS))
 QUANTA = np.array([2**-10, 2**-10, 2**-10, 360 / 4096, 2**-9, 2**-9, 2**-10, 2**-8, 1.0, 2**-10, 360 / 4096])
 """What each number is a whole multiple of in a dream."""
@@ -43,7 +43,8 @@ class Slot:
 
     kind: entities of one kind move by the same learned transition. size: of its box, across, along and up, in metres.
     rest: its FIELDS where nothing has happened yet. lights: what it does changes the picture far from it, as a lamp.
-    counted: the player collects it: it counts once `on` is 0.
+    counted: the player collects it: it counts once `on` is 0. cyclic: its phase goes round and is -1 again at 1, as
+    that of a wheel.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Slot:
     rest: tuple[float, ...]
     lights: bool = False
     counted: bool = False
+    cyclic: bool = False
 
     def __post_init__(self) -> None:
         require(len(self.rest) == len(FIELDS), f"rest must hold {len(FIELDS)} numbers, got {len(self.rest)}")

@@ -101,6 +101,7 @@ class EntityTransitions(nn.Module):
     rest: Tensor
     home: Tensor
     size: Tensor
+    cyclic: Tensor
     quanta: Tensor
     unit: Tensor
     members: Tensor
@@ -138,6 +139,7 @@ class EntityTransitions(nn.Module):
             "rest": (rest := torch.tensor([s.rest for s in slots], dtype=torch.float32)),
             "home": torch.stack([(rest[:, HEADING] / _DEGREES).sin(), (rest[:, HEADING] / _DEGREES).cos()], dim=-1),
             "size": torch.tensor([s.size for s in slots], dtype=torch.float32),
+            "cyclic": torch.tensor([[float(s.cyclic)] for s in slots]),
             "quanta": torch.tensor(QUANTA, dtype=torch.float32),
             "unit": torch.tensor(_UNIT),
             "low": low,
@@ -268,11 +270,13 @@ class EntityTransitions(nn.Module):
         angle = was + half_turn(torch.atan2(facing[..., 0], facing[..., 1] + 1e-6) * _DEGREES + middle - was)
         # And it may roll as far as it goes, as a wheel of its size.
         ahead = (angle[..., :1] - middle) * (1 / _DEGREES)
-        rolls = (speed * torch.cat([ahead.sin(), ahead.cos()], dim=-1)).sum(-1, keepdim=True)
+        ahead = torch.cat([ahead.sin(), ahead.cos()], dim=-1)
+        rolls = (speed * ahead).sum(-1, keepdim=True)
         around = self.size[which][..., :2].amax(-1, keepdim=True) * (_TURN / 2)
         phase, rate = new[..., PHASE : PHASE + 1], new[..., RATE : RATE + 1]
         rate = rate + follow[..., 2:3] * (rolls / around - rate)
         phase = phase + follow[..., 3:] * self._tick_s * (rate - own[..., RATE : RATE + 1])
+        phase = phase - self.cyclic[which] * 2 * ((phase + 1) / 2).floor()
         off = 1 - own[..., ON : ON + 1]
         return torch.cat(
             [

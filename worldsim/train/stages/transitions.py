@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldsim.data.entity_steps import EntitySteps, draw_entity_steps, liveliness
-from worldsim.entities import FIELDS, ON, TURNS, X, Z
+from worldsim.entities import FIELDS, ON, PHASE, TURNS, X, Z
 from worldsim.errors import ConfigError
 from worldsim.model.generator import Generator
 from worldsim.model.transitions import Change, EntityTransitions, Tick, half_turn
@@ -61,6 +61,7 @@ class TransitionsStage(Stage):
         self._lively = liveliness(steps)
         self._pools = [_Pool(self._lively[:, :, slots], slots) for slots in self._slots()]
         self._unit = torch.tensor(_UNIT)
+        self._cyclic = self._model.cyclic[[slots[0] for slots in self._slots()], 0] > 0
         self._numbers: dict[str, float] = {}
 
     @classmethod
@@ -112,7 +113,7 @@ class TransitionsStage(Stage):
         gates = (gates * matters).sum(-1) + 3 * gates[..., ON]
         strayed = (change.own - now)[..., X : Z + 1].detach().norm(dim=-1)
         weight = weight * (strayed * (-1 / _STRAYED_M)).exp()
-        off = _off(change.to, then) / self._unit.to(then.device)
+        off = _off(change.to, then, self._cyclic) / self._unit.to(then.device)
         values = torch.log1p(off.abs()) * changes
         return (gates * weight).mean() + (values.sum(-1) - values[..., ON]).mean()
 
@@ -230,12 +231,15 @@ def _flips(model: EntityTransitions, steps: EntitySteps) -> dict[str, float]:
     return found
 
 
-def _off(made: Tensor, true: Tensor) -> Tensor:
-    """Differences (..., FIELDS), angles by the shorter way."""
-    off = made - true
-    return torch.cat(
-        [half_turn(part) if field in TURNS else part for field, part in enumerate(off.split(1, dim=-1))], dim=-1
-    )
+def _off(made: Tensor, true: Tensor, cyclic: Tensor) -> Tensor:
+    """Differences (..., K, FIELDS), angles by the shorter way, and so the phases of those kinds (K,) where they go
+    round."""
+    parts = list((made - true).split(1, dim=-1))
+    for field in TURNS:
+        parts[field] = half_turn(parts[field])
+    round_ = torch.remainder(parts[PHASE] + 1, 2) - 1
+    parts[PHASE] = torch.where(cyclic[:, None], round_, parts[PHASE])
+    return torch.cat(parts, dim=-1)
 
 
 def transitions_of(generator: Generator) -> EntityTransitions:

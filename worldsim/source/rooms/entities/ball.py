@@ -45,7 +45,8 @@ class Ball(EntityConfig):
 
     def slot(self) -> Slot:
         wide = 2 * self.radius
-        return Slot(self.name, "ball", (wide, wide, wide), row(x=self.at[0], y=self.at[1], z=self.radius, on=1))
+        rest = row(x=self.at[0], y=self.at[1], z=self.radius, on=1)
+        return Slot(self.name, "ball", (wide, wide, wide), rest, cyclic=True)
 
     def scatter(self, rng: np.random.Generator, places: Places) -> Row:
         """Anywhere free, half the time rolling."""
