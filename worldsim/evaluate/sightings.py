@@ -117,7 +117,8 @@ class LookAway(_Sightings):
 
 
 def _rolling_start(setting: Setting, case: int, balls: list[int]):
-    """A state and spawn with a ball that rolls in view, if there is a ball."""
+    """A state and spawn with a ball that rolls in view, if there is a ball. A tick of the true engine has made all its
+    numbers agree: none rolls across the way it goes, or without turning."""
     seed = setting.seed(case)
     slot = balls[case % len(balls)] if balls else 0
     made = setting.with_ball(case, slot, (1.2, 3.0), (0.8, 2.2)) if balls else None
@@ -125,7 +126,8 @@ def _rolling_start(setting: Setting, case: int, balls: list[int]):
         state, pose = setting.level(case)
         return setting.truth.begin(seed, pose, setting.truth.values(state))
     _, pose, values = made
-    return setting.truth.begin(seed, pose, values)
+    rolling = setting.truth.after(setting.truth.begin(seed, pose, values)[0], setting.scene.action_space.idle)
+    return setting.truth.begin(seed, pose, setting.truth.values(rolling))
 
 
 def _look_to(
