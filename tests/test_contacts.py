@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from worldsim.model.contacts import BOUNCE, BUMP, MEETING, bounce, bump, meeting
+from worldsim.model.contacts import BOUNCE, BUMP, MEETING, SHARES, bounce, bump, first_wall, meeting
 from worldsim.scene import load_scene
-from worldsim.source.rooms.collisions import Mover, Rolling, roll
+from worldsim.source.rooms.collisions import Mover, Rolling, hit_box, hit_disc, roll
 from worldsim.source.rooms.dynamics import Dynamics
 
 TICK_S, RADIUS, BODY, KICK, KEEPS = 0.05, 0.22, 0.35, 1.6, 0.8
@@ -101,3 +103,33 @@ def test_walls_are_as_far_as_a_body_has_room():
     free = clear > 0.02
     gained = dynamics.walls(further)[0] - clear
     assert np.median(gained[free]) == pytest.approx(0.01, abs=1e-4)
+
+
+def test_the_first_wall_of_a_way_is_the_one_that_the_engine_finds():
+    """Fast discs from anywhere free: hit or not, and from which side, but for corners that a plan of cells rounds."""
+    living = load_scene(str(Path(__file__).parent / "data" / "living.yaml"))
+    dynamics, radius, seconds = living.source.open(living).dynamics, 0.2, 0.05
+    rng = np.random.default_rng(0)
+    low, high = np.array(living.place.extent[:2]), np.array(living.place.extent[3:5])
+    at = rng.uniform(low, high, (4000, 2))
+    at = np.array([p for p in at if dynamics.is_free(*p, radius)])
+    own = rng.normal(0, 4, at.shape)
+    truth = []
+    for (x, y), (vx, vy) in zip(at, own, strict=True):
+        hits = [hit_box(x, y, vx, vy, radius, box) for box in dynamics.boxes]
+        hits += [hit_disc(x - cx, y - cy, vx, vy, radius + r) for cx, cy, r in dynamics.discs]
+        truth.append(min((hit for hit in hits if hit and hit[0] < seconds), default=None))
+    ways = at[:, None] + own[:, None] * seconds * np.array(SHARES)[:, None]
+    clear, away = dynamics.walls(ways.reshape(-1, 2))
+    found = torch.from_numpy(np.concatenate([clear[:, None], away], axis=1)).view(len(at), len(SHARES), 3)
+    deep, normal = first_wall(found, torch.from_numpy(own), torch.tensor(radius), seconds)
+    hit = np.array([t is not None for t in truth])
+    assert hit.sum() > 50
+    agrees = (deep[:, 0].numpy() > 0) == hit
+    assert agrees.mean() > 0.99
+    both = hit & agrees
+    sides = np.array([t[1:] for t, h in zip(truth, both, strict=True) if h])
+    assert ((sides * normal.numpy()[both]).sum(-1) > 0.95).mean() > 0.95
+    left = np.array([seconds - t[0] for t, h in zip(truth, both, strict=True) if h])
+    deeper = -(own[both] * sides).sum(-1) * left
+    assert np.median(np.abs(deep.numpy()[both, 0] - deeper)) < 1e-3

@@ -62,7 +62,10 @@ def test_kept_context_equals_recomputation_of_the_whole_history(generator, clip)
     level = torch.full((B, 1 + T), CONTEXT_LEVEL)
     with torch.no_grad():
         clean = add_noise(latents, noise, level[..., None, None])
-        whole, _ = generator.teacher_forcing(clean, level, fresh, torch.ones(B, T - 1), condition)
+        given = clean, level, fresh, torch.ones(B, T - 1), condition
+        whole, _ = generator.teacher_forcing(*given)
+        alone, nothing = generator.teacher_forcing(*given, False)
+        assert nothing is None and torch.equal(alone, whole)  # whatever is made of the history besides
     rollout = Rollout(generator, steps=1)
     for row in range(B):
         prepared = [rollout.prepare(condition.repeat(torch.tensor([row * (1 + T) + i]))) for i in range(1 + T)]
@@ -164,3 +167,23 @@ class _NoNoise(Rollout):
 
     def next_frame(self, context, prepared, noise):
         return super().next_frame(context, prepared, torch.zeros_like(noise))
+
+
+def test_half_of_the_heads_begin_by_looking_in_the_same_direction():
+    """Untrained, most queries of one frame like that key of a frame from another look best whose ray is nearest."""
+    torch.manual_seed(0)
+    shape = replace(SHAPE, rows=6, columns=10)
+    model = Generator(GeneratorConfig(width=256, depth=1, heads=4, hidden=64, window=1, place=PLACE), shape)
+    poses = torch.tensor([[0.0, 0.0, 0.3, 0.0], [0.05, 0.0, 0.45, 0.05]])
+    condition = shape.still(poses)
+    with torch.no_grad():
+        prepared = model.prepare(condition, torch.ones(1))
+        h = model._enter(torch.randn(2, 60, 4), torch.ones(2), prepared.embedded)
+        block, embedded = model.blocks[0], prepared.embedded
+        q, k, _ = block.queries_keys_values(h, prepared.modulated.blocks[0], embedded.cos, embedded.sin)
+        picked = (q[1] @ k[0].transpose(-1, -2)).argmax(-1)  # (heads, N)
+        around, up = model.condition.grid(condition.look)
+    rays = torch.stack([around.sin() * up.cos(), around.cos() * up.cos(), up.sin()], dim=-1)
+    best = (rays[1] @ rays[0].T).argmax(-1)
+    agrees = (picked == best).float().mean(-1)
+    assert (agrees[::2] > 0.6).all() and (agrees[1::2] < 0.3).all()

@@ -210,7 +210,7 @@ def test_odometry_that_knows_every_step_has_no_loss(scene, latents, transitions)
         rng = np.random.Generator(np.random.Philox(key=0))
         drawn = part(rng, 3000)
         known |= {tuple(p.tolist()): d for p, d in zip(drawn.position, drawn.displacement, strict=True)}
-    stage.model.odometry.forward = lambda action, position, yaw, entities: torch.stack(
+    stage.model.odometry.forward = lambda action, position, yaw, entities, walls: torch.stack(
         [known[tuple(p.tolist())] for p in position]
     )
     assert stage.loss(0, 0)[0] == 0

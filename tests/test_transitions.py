@@ -17,8 +17,24 @@ from worldsim.camera import Look, Pose
 from worldsim.data.close_steps import AROUND_M, draw_close_steps
 from worldsim.data.entity_steps import EntitySteps, Wanderer, beside, draw_entity_steps, liveliness
 from worldsim.data.transitions import draw_transitions
-from worldsim.entities import AIM, DICE, FIELDS, HEADING, ON, PHASE, QUANTA, X, Y, at_rest, dice, quantised, values_of
+from worldsim.entities import (
+    AIM,
+    DICE,
+    FIELDS,
+    HEADING,
+    ON,
+    PHASE,
+    QUANTA,
+    RATE,
+    X,
+    Y,
+    at_rest,
+    dice,
+    quantised,
+    values_of,
+)
 from worldsim.model.bodies import axes, beyond_box, length, turned
+from worldsim.model.contacts import out_of_box
 from worldsim.model.odometry import Odometry
 from worldsim.model.transitions import EntityTransitions
 from worldsim.scene import Scene, load_scene
@@ -47,11 +63,13 @@ def transitions(scene: Scene, trained: bool = True) -> EntityTransitions:
 
 
 def test_what_follows_its_line_rolls_as_a_wheel_does(scene):
-    """Told to and nothing else, a thing heads along the nearer end of the line of its velocity, and turns as far."""
+    """Told to and nothing else, a thing heads along the nearer end of the line of its velocity, and turns as fast and
+    as far as it goes."""
     model = transitions(scene, trained=False)
     with torch.no_grad():
-        model.last.bias[..., [FIELDS.index("heading_deg"), FIELDS.index("rate")]] = 5.0  # these two change
-        model.last.bias[..., -3] = model.last.bias[..., -2] = 1.0
+        model.last.bias[..., [X, HEADING, PHASE, RATE]] = 5.0  # these change
+        model.last.bias[..., len(FIELDS) + X] = 2.0  # by 0.2 m
+        model.last.bias[..., [-4, -3, -1]] = 1.0
         given = inputs(scene, frames=6)
         rows = given[0]
         made = model(*given)
@@ -65,7 +83,10 @@ def test_what_follows_its_line_rolls_as_a_wheel_does(scene):
     assert torch.allclose(ahead.abs()[moving], speed[moving], rtol=5e-3)
     assert ((heading - before).cos()[moving] > -0.03).all()
     around = math.pi * torch.tensor([max(slot.size[:2]) for slot in scene.slots])
-    assert torch.allclose(made[..., FIELDS.index("rate")], ahead / around, atol=1e-3)
+    assert torch.allclose(made[..., RATE], ahead / around, atol=1e-3)
+    far = ((made - rows)[..., [X, Y]] * line).sum(-1)
+    assert far.abs().max() > 0.1
+    assert torch.allclose((made - rows)[..., PHASE], far / around, atol=1e-3)
 
 
 def test_only_a_phase_that_goes_round_begins_again(scene):
@@ -232,13 +253,46 @@ def test_odometry_of_a_scene_without_entities_has_nothing_more_to_load(scene):
     plain = Odometry(4, 0.1, scene.place.extent)
     living = Odometry(4, 0.1, scene.place.extent, scene.slots)
     assert {n for n, _ in living.named_parameters()} - {n for n, _ in plain.named_parameters()} == {
-        "bodies.kind_seen", "bodies.push.inner.weight", "bodies.push.inner.bias", "bodies.push.outer.weight",
-        "bodies.push.outer.bias",
+        "bodies.kind_seen", "bodies.solid", "bodies.push.inner.weight", "bodies.push.inner.bias",
+        "bodies.push.outer.weight", "bodies.push.outer.bias",
     }  # fmt: skip
     living.load_state_dict(plain.state_dict(), strict=False)
+    nn.init.zeros_(living.bodies.solid)
     given = torch.randn(6, 4), torch.rand(6, 2) * 6, torch.rand(6)
     entities = torch.tensor([s.rest for s in scene.slots]).expand(6, -1, -1)
-    assert torch.equal(living(*given, entities), plain(*given))  # before training nothing pushes
+    assert torch.allclose(living(*given, entities), plain(*given), atol=1e-6)  # no kind stands in the way
+
+
+def test_known_walls_stop_a_step_and_let_it_slide():
+    """Before any training, the way out of a wall is the true engine's, but for corners that a plan of cells rounds."""
+    living = load_scene(str(Path(__file__).parent / "data" / "living.yaml"))
+    source, place = living.source.open(living), living.place
+    model = transitions(living, trained=False)
+    model.set_walls(*(torch.from_numpy(part).float() for part in source.walls(model.walls_at().double().numpy())))
+    odometry = Odometry(living.action_space.size, 0.1, place.extent)
+    nn.init.zeros_(odometry.free.outer.weight)
+    with torch.no_grad():
+        odometry.free.outer.bias.copy_(torch.tensor([0.06, 0.0]))  # six millimetres to the right
+    rng = np.random.default_rng(0)
+    low, high = np.array(place.extent[:2]), np.array(place.extent[3:5])
+    at = rng.uniform(low, high, (400, 2))
+    radius, step = odometry._body_m, np.array([0.006, 0.0])
+    pushed = np.array([source.dynamics.push_out(x, y, radius) for x, y in at + step]) - at - step
+    little = (np.hypot(*pushed.T) < 0.15) & (np.hypot(*pushed.T) > 0)
+    assert little.sum() > 20
+    some = torch.from_numpy(at[little]).float()
+    idle = torch.zeros(len(some), living.action_space.size)
+    made = odometry(idle, some, torch.zeros(len(some)), None, model.walls).detach().numpy()
+    off = np.hypot(*(made - step - pushed[little]).T)
+    assert np.median(off) < 1e-4 and (off < 0.03).mean() > 0.9
+
+
+def test_a_body_in_the_way_pushes_out_of_its_box_by_the_shortest_way():
+    """From beside a box, from within it, and from where nothing touches."""
+    half = torch.tensor([0.5, 0.1])
+    at = torch.tensor([[0.0, 0.3], [0.1, 0.05], [0.7, 0.0], [1.0, 1.0]])
+    want = torch.tensor([[0.0, 0.2], [0.0, 0.45], [0.2, 0.0], [0.0, 0.0]])
+    assert torch.allclose(out_of_box(at, half, 0.4), want, atol=1e-5)
 
 
 def test_only_entities_that_can_be_touched_push_the_player(scene):

@@ -44,7 +44,7 @@ class Slot:
     kind: entities of one kind move by the same learned transition. size: of its box, across, along and up, in metres.
     rest: its FIELDS where nothing has happened yet. lights: what it does changes the picture far from it, as a lamp.
     counted: the player collects it: it counts once `on` is 0. cyclic: its phase goes round and is -1 again at 1, as
-    that of a wheel.
+    that of a wheel. round_m: the radius of the disc that it takes of the floor; 0: it takes its box, if anything.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Slot:
     lights: bool = False
     counted: bool = False
     cyclic: bool = False
+    round_m: float = 0.0
 
     def __post_init__(self) -> None:
         require(len(self.rest) == len(FIELDS), f"rest must hold {len(FIELDS)} numbers, got {len(self.rest)}")

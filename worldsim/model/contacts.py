@@ -40,6 +40,48 @@ def meeting(off: Tensor, own: Tensor, other: Tensor, reach: Tensor | float, seco
 MEETING = 18
 
 
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a tick's way, at which it is asked how far the nearest wall is
+
+
+def first_wall(found: Tensor, own: Tensor, radius: Tensor, seconds: float) -> tuple[Tensor, Tensor]:
+    """Which wall a disc meets first on its way through a tick: how deep it would be in it at the tick's end if nothing
+    stopped it (..., 1), less than 0 if none is met; and which way leads away from it, or from the wall that is nearest
+    at the end (..., 2).
+
+    found (..., SHARES, 3): on the way, how far the nearest wall is from the disc's middle, and which way leads away
+    from it. own (..., 2): velocity in metres a second, in the same axes.
+    """
+    clear, away = found.split([1, 2], dim=-1)
+    closing = -(own[..., None, :] * away).sum(-1, keepdim=True)
+    deep, normal = radius - clear[..., -1, :], away[..., -1, :]
+    for i in range(len(SHARES) - 1, 0, -1):  # from the last to the first
+        over, speed = radius - clear[..., i, :], closing[..., i, :]
+        meets = (over > 0) & (speed > 0)
+        deep = torch.where(meets, over + speed * (seconds * (1 - SHARES[i])), deep)
+        normal = torch.where(meets, away[..., i, :], normal)
+    return deep, normal
+
+
+def out_of_box(point: Tensor, half: Tensor, reach: Tensor | float) -> Tensor:
+    """The shortest way (..., 2) for a disc to leave a box that it overlaps, in the box's axes; 0 if it does not.
+
+    point (..., 2): the disc's middle. half (..., 2): half the box's size. reach (..., 1): the disc's radius.
+    """
+    beyond = point - torch.minimum(torch.maximum(point, -half), half)
+    far = (beyond.square().sum(-1, keepdim=True) + 1e-10).sqrt()
+    sides = half - point.abs()
+    nearest = sides[..., :1] < sides[..., 1:]
+    side = torch.cat([nearest, ~nearest], dim=-1).to(point.dtype) * torch.where(point < 0, -1.0, 1.0)
+    from_within = side * (sides.amin(-1, keepdim=True) + reach)
+    return torch.where(far < 1e-4, from_within, beyond / far * (reach - far).clamp(min=0))
+
+
+def out_of_disc(off: Tensor, reach: Tensor | float) -> Tensor:
+    """The shortest way (..., 2) out of a disc of radius `reach` (..., 1), from `off` (..., 2) its middle."""
+    far = (off.square().sum(-1, keepdim=True) + 1e-10).sqrt()
+    return off / far * (reach - far).clamp(min=0)
+
+
 def bounce(clear: Tensor, later: Tensor, normal: Tensor, own: Tensor, radius: Tensor | float) -> Tensor:
     """How a disc meets what stands still in a tick: (..., BOUNCE).
 

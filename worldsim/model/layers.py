@@ -64,6 +64,11 @@ class RotarySplit:
         # A slot apart turns the fastest pair by 1.5 rad, the slowest by 0.1: distinct over any window up to 32.
         self.time_frequencies = 1.5 * (0.1 / 1.5) ** (torch.arange(self.time) / max(self.time - 1, 1))
 
+    def cosine_sides(self) -> list[int]:
+        """The numbers of a head that are the cosine sides of its pairs in space."""
+        first = 2 * self.time
+        return list(range(first, first + self.azimuth + self.elevation))
+
     def space_angles(self, azimuth: Tensor, elevation: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor]:
         """Cosine and sine tables (..., N, pairs) for world angles of each token's ray, (..., N), in radians.
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from worldsim.entities import AIM, DICE, FIELDS, HEADING, ON, PHASE, QUANTA, RATE, TIMER, TURNS, VX, VY, Slot, X, Y, Z
 from worldsim.model.bodies import beyond_box, length, nearest_of, nearness, rows_of, turned
-from worldsim.model.contacts import BUMP, bounce, bump, meeting
+from worldsim.model.contacts import BUMP, SHARES, bounce, bump, first_wall, meeting
 from worldsim.model.odometry import CELLS_M, read_plans
 from worldsim.model.place_memory import Extent
 
@@ -29,7 +29,7 @@ WALLS_CELL_M = 0.1
 _WITHIN_M = 2.0  # other entities farther away than this are not seen
 _UNIT = (0.1, 0.1, 0.1, 10.0, 1.0, 1.0, 0.1, 1.0, 1.0, 1.0, 10.0)  # of what the network says: about a tick's change
 _WAYS = 6  # straight maps between which a network chooses: in each of the ways a thing behaves, it does so simply
-_FOLLOW = 4  # how much it turns to where it goes, or to its line; rolls as it goes; and for how long it already has
+_FOLLOW = 5  # how much it turns to where it goes, or to its line; and rolls as fast, as long and as far as it goes
 _OUT = 2 * len(FIELDS) + 2 * len(TURNS) + _FOLLOW  # does it change, by how much, directions to turn to
 _TURNS_BY = 50.0  # of what the network says of turning: 1 is all but all of it
 _DEGREES = 57.29577951308232
@@ -102,6 +102,8 @@ class EntityTransitions(nn.Module):
     home: Tensor
     size: Tensor
     cyclic: Tensor
+    round: Tensor
+    shares: Tensor
     quanta: Tensor
     unit: Tensor
     members: Tensor
@@ -139,7 +141,9 @@ class EntityTransitions(nn.Module):
             "rest": (rest := torch.tensor([s.rest for s in slots], dtype=torch.float32)),
             "home": torch.stack([(rest[:, HEADING] / _DEGREES).sin(), (rest[:, HEADING] / _DEGREES).cos()], dim=-1),
             "size": torch.tensor([s.size for s in slots], dtype=torch.float32),
+            "round": torch.tensor([[s.round_m] for s in slots]),
             "cyclic": torch.tensor([[float(s.cyclic)] for s in slots]),
+            "shares": torch.tensor(SHARES)[:, None],
             "quanta": torch.tensor(QUANTA, dtype=torch.float32),
             "unit": torch.tensor(_UNIT),
             "low": low,
@@ -275,7 +279,10 @@ class EntityTransitions(nn.Module):
         around = self.size[which][..., :2].amax(-1, keepdim=True) * (_TURN / 2)
         phase, rate = new[..., PHASE : PHASE + 1], new[..., RATE : RATE + 1]
         rate = rate + follow[..., 2:3] * (rolls / around - rate)
-        phase = phase + follow[..., 3:] * self._tick_s * (rate - own[..., RATE : RATE + 1])
+        phase = phase + follow[..., 3:4] * self._tick_s * (rate - own[..., RATE : RATE + 1])
+        way = turned(new[..., X : Y + 1] - own[..., X : Y + 1], home[..., :1], home[..., 1:])
+        far = (way * ahead).sum(-1, keepdim=True) / around
+        phase = phase + follow[..., 4:] * (own[..., PHASE : PHASE + 1] + far - phase)
         phase = phase - self.cyclic[which] * 2 * ((phase + 1) / 2).floor()
         off = 1 - own[..., ON : ON + 1]
         return torch.cat(
@@ -321,22 +328,28 @@ class EntityTransitions(nn.Module):
     def _touches(self, tick: Tick, own: Tensor, home: Tensor) -> Tensor:
         """How entities, as discs, meet the player and the walls in this tick, in the axes in which they rest:
         (F, J, MEETING + BOUNCE)."""
-        radius = self.size[tick.which][..., :2].amax(-1, keepdim=True) / 2
+        radius = self._radius(tick.which)
         at, speed = own[..., X : Y + 1], own[..., VX : VY + 1]
-        here = (torch.stack([at, at + speed * self._tick_s], dim=-2) - self.low) / self.span * 2 - 1
-        found = read_plans((self.walls,), here.reshape(-1, 2), gain=1.0).view(*own.shape[:-1], 2, 3)
+        ways = speed[..., None, :] * (self._tick_s * self.shares)
+        here = (at[..., None, :] + ways - self.low) / self.span * 2 - 1
+        found = read_plans((self.walls,), here.reshape(-1, 2), gain=1.0).view(*own.shape[:-1], -1, 3)
+        deep, normal = first_wall(found, speed, radius, self._tick_s)
         off, theirs = at - tick.before, (tick.after - tick.before) * (1 / self._tick_s)
-        vectors = torch.stack([t.expand_as(at) for t in (off, speed, theirs, found[..., 1, 1:])], dim=-2)
+        vectors = torch.stack([t.expand_as(at) for t in (off, speed, theirs, normal)], dim=-2)
         vectors = turned(vectors, home[..., None, :1], home[..., None, 1:])
         off, speed, theirs, normal = vectors.unbind(-2)
-        clear, later = found[..., 0, :1], found[..., 1, :1]
         return torch.cat(
             [
                 meeting(off, speed, theirs, radius + self._body_m, self._tick_s),
-                bounce(clear, later, normal, speed, radius),
+                bounce(found[..., 0, :1], radius - deep, normal, speed, radius),
             ],
             dim=-1,
         )
+
+    def _radius(self, which: Tensor) -> Tensor:
+        """Of entities at slots `which`, as discs: (..., 1)."""
+        own = self.round[which]
+        return torch.where(own > 0, own, self.size[which][..., :2].amax(-1, keepdim=True) / 2)
 
     def _vectors(self, tick: Tick, own: Tensor, rest: Tensor) -> list[Tensor]:
         """The vectors that an entity sees, in world axes and in their order: seven of (F, J, 2)."""
@@ -396,8 +409,11 @@ class EntityTransitions(nn.Module):
             other[..., PHASE : ON + 1], other[..., Z : Z + 1] - own[..., Z : Z + 1], sizes, size,
             self.kind_seen[self.kind_of[index]],
         ]  # fmt: skip
-        radius = size[..., :2].amax(-1, keepdim=True) / 2
-        bumps = bump(gap, away, seen[..., 1, :] - seen[..., 2, :], seen[..., 1, :], radius, self._tick_s)
+        disc = self.round[index]
+        far = length(seen[..., 0, :])
+        gap_now, normal = torch.where(disc > 0, far - disc, gap), torch.where(disc > 0, -seen[..., 0, :] / far, away)
+        radius = self._radius(which)[:, :, None]
+        bumps = bump(gap_now, normal, seen[..., 1, :] - seen[..., 2, :], seen[..., 1, :], radius, self._tick_s)
         bumps = (bumps * self.solid[self.kind_of[which][..., None], self.kind_of[index]][..., None]).sum(-2)
         return torch.cat([t.expand(*index.shape, t.shape[-1]) for t in told], dim=-1), gap, bumps
 

@@ -21,6 +21,7 @@ from worldsim.model.drift_guard import LatentRange, distance, measure_range
 from worldsim.model.generator import Generator
 from worldsim.model.sizes import MODELS
 from worldsim.scene import is_hash_of
+from worldsim.source.base import LivingSource
 from worldsim.train.distributed import SingleProcess
 from worldsim.train.export import Exporter
 from worldsim.train.pictures import dream_picture
@@ -69,6 +70,17 @@ class Setup:
     def replace_generator(self, generator: Generator) -> None:
         """Train another one from now on."""
         self.__dict__["generator"] = generator
+
+    def know_walls(self) -> None:
+        """Let what moves in a living scene know where the walls are, if the scene's source can tell."""
+        scene, transitions = self.request.scene, self.generator.transitions
+        if transitions is None:
+            return
+        with scene.source.open(scene) as source:
+            assert isinstance(source, LivingSource)
+            known = source.walls(transitions.walls_at().double().numpy())
+        if known is not None:
+            transitions.set_walls(*(torch.from_numpy(part).float() for part in known))
 
     @cached_property
     def latents(self) -> Latents:

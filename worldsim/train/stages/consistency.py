@@ -20,7 +20,6 @@ from worldsim.diffusion.schedule import add_noise, loss_weight
 from worldsim.model.generator import Generator
 from worldsim.train.restore import teacher_of
 from worldsim.train.setup import Setup
-from worldsim.train.stages.forcing import history_levels
 from worldsim.train.stages.resampling import ResamplingStage
 
 GRID = 20  # levels between noise and picture
@@ -53,9 +52,7 @@ class ConsistencyStage(ResamplingStage):
 
     def clip_loss(self, clips: Clips, history: Tensor, noise_rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         batch, count = history.shape[:2]
-        history_level = self._latents.own(
-            history_levels(self._in_all(batch), count, noise_rng, self.generator.shape.view is not None)
-        ).to(self._device)
+        history_level = self._history_levels(batch, count, noise_rng)
         clean = add_noise(history, self._noise(history, noise_rng), history_level[..., None, None])
         posed = self._posed(batch, noise_rng)
         condition = clips.condition(posed)

@@ -1,7 +1,9 @@
 """Stage `forcing`: teacher forcing on [clean | noisy] clips (Causal-Forcing; Dreamer 4's x-prediction).
 
 History itself is noised, at a level the network is told: mostly light, often any, often none left at all. The last
-two are what makes it use the pose: with clean history alone it learns to copy and never to know the place.
+two are what makes it use the pose: with clean history alone it learns to copy and never to know the place. A place
+memory knows the place already. Beside one, history is what the network adds: some of it is always left, its own frames
+are not denoised again, and most frames begin at pure noise, where a dream of one step does.
 """
 
 from __future__ import annotations
@@ -19,10 +21,11 @@ from worldsim.train.setup import Setup
 from worldsim.train.stages.base import Stage
 
 SINK_DROP = 0.3
-POSE_DROP = 0.1
+POSE_DROP = 0.1  # of clips; none beside a place memory, which finds a pose for any picture
 PLACE_WEIGHT = 1.0
 PLACE_FRAMES = 16  # unrelated frames for each clip of a batch
 HISTORY_WEIGHT = 0.25
+PURE, PURE_KNOWN = 0.4, 0.85  # of frames that begin at pure noise; the second beside a place memory
 
 
 class ForcingStage(Stage):
@@ -89,21 +92,31 @@ class ForcingStage(Stage):
         The history's own frames are denoised too: where they carry much noise that is teaching for nothing.
         """
         batch, count = history.shape[:2]
-        history_level = self._latents.own(
-            history_levels(self._in_all(batch), count, noise_rng, self.generator.shape.view is not None)
-        ).to(self._device)
+        known = self.generator.condition.memory is not None
+        history_level = self._history_levels(batch, count, noise_rng)
         clean = add_noise(history, self._noise(history, noise_rng), history_level[..., None, None])
         truth = clips.latents[:, 2:]
-        level = self._latents.own(draw_levels((self._in_all(batch), count - 2), noise_rng, pure=0.4)).to(self._device)
+        pure = PURE_KNOWN if known else PURE
+        level = self._latents.own(draw_levels((self._in_all(batch), count - 2), noise_rng, pure=pure)).to(self._device)
         noisy = add_noise(truth, self._noise(truth, noise_rng), level[..., None, None])
-        posed = self._posed(batch, noise_rng)
-        made, seen = self.generator.teacher_forcing(clean, history_level, noisy, level, clips.condition(posed))
+        condition = clips.condition(self._posed(batch, noise_rng))
+        made, seen = self.generator.teacher_forcing(clean, history_level, noisy, level, condition, not known)
         frame_error = self._frame_error(made, truth)
-        denoise = (frame_error * loss_weight(level)).mean()
-        again = (self._frame_error(seen, clips.latents) * loss_weight(history_level) * (history_level > 0.2)).mean()
+        loss = (frame_error * loss_weight(level)).mean()
         light = (history_level[:, 2:] < 0.3) & (level > 0.9)
         start = float(frame_error.detach()[light].mean()) if bool(light.any()) else float("nan")
-        return denoise + HISTORY_WEIGHT * again, {"denoise": float(denoise.detach()), "from_noise": start}
+        numbers = {"denoise": float(loss.detach()), "from_noise": start}
+        if seen is None:
+            return loss, numbers
+        again = (self._frame_error(seen, clips.latents) * loss_weight(history_level) * (history_level > 0.2)).mean()
+        return loss + HISTORY_WEIGHT * again, numbers
+
+    def _history_levels(self, batch: int, count: int, noise_rng: torch.Generator) -> Tensor:
+        """Noise on the history of this process's clips, (B, 1 + T). Where neither pose nor memory tells of the place,
+        some history is always left: there would be nothing to go by. Nor is there anything to learn where both do."""
+        shape, memory = self.generator.shape, self.generator.condition.memory
+        levels = history_levels(self._in_all(batch), count, noise_rng, shape.view is not None and memory is None)
+        return self._latents.own(levels).to(self._device)
 
     def place_loss(self, rng: np.random.Generator, noise_rng: torch.Generator) -> Tensor:
         """Loss of dreaming single frames from their pose alone: where the network learns the plan of the place.
@@ -122,7 +135,8 @@ class ForcingStage(Stage):
         """Which clips know their place: (B,) 1 or 0."""
         if self.generator.shape.view is None:
             return torch.zeros(batch, device=self._device)
-        drawn = torch.rand(self._in_all(batch), generator=noise_rng) >= POSE_DROP
+        drop = POSE_DROP if self.generator.condition.memory is None else 0.0
+        drawn = torch.rand(self._in_all(batch), generator=noise_rng) >= drop
         return self._latents.own(drawn).float().to(self._device)
 
     def _frame_error(self, made: Tensor, truth: Tensor) -> Tensor:
@@ -145,14 +159,13 @@ def train_trunk(generator: Generator) -> None:
             part.requires_grad_(False)
 
 
-def history_levels(batch: int, count: int, noise_rng: torch.Generator, posed: bool = True) -> Tensor:
+def history_levels(batch: int, count: int, noise_rng: torch.Generator, nothing: bool = True) -> Tensor:
     """Noise on history, (B, 1 + T), the same within a clip: 40 % light (a fifth of it none), 30 % any level,
-    30 % no history left. The sink, frame 0, is dropped in 30 % of clips. Without poses there would be nothing to go by
-    where no history is left: those clips get light noise."""
+    30 % no history left, or light as well if `nothing` is false. The sink, frame 0, is dropped in 30 % of clips."""
     kind = torch.rand(batch, generator=noise_rng)
     light = 0.3 * torch.rand(batch, generator=noise_rng) * (torch.rand(batch, generator=noise_rng) >= 0.2)
     anything = torch.rand(batch, generator=noise_rng)
-    nothing_left = torch.ones(batch) if posed else light
+    nothing_left = torch.ones(batch) if nothing else light
     level = torch.where(kind < 0.4, light, torch.where(kind < 0.7, anything, nothing_left))
     levels = level[:, None].repeat(1, count)
     levels[:, 0] = torch.where(torch.rand(batch, generator=noise_rng) < SINK_DROP, torch.ones(()), levels[:, 0])

@@ -50,6 +50,7 @@ class OdometryStage(Stage):
         transitions = draw_transitions(scene, TRANSITIONS, seed=0)
         near = []
         if scene.slots:
+            setup.know_walls()
             near = [draw_entity_steps(scene, STRETCHES, seed=2).moves(), draw_close_steps(scene, CLOSE_STATES, seed=4)]
         return cls(setup.generator, setup.latents, transitions, setup.exporter, *near)
 
@@ -74,7 +75,8 @@ def odometry_error(generator: Generator, true: Transitions) -> Tensor:
     """Errors of predicted displacements (N, 2), in steps of the longest length; float32 also under autocast."""
     true = true.to(next(generator.parameters()).device)
     with torch.autocast(true.yaw.device.type, enabled=False):
-        made = odometry_of(generator)(true.action, true.position, true.yaw, true.entities)
+        walls = generator.known_walls
+        made = odometry_of(generator)(true.action, true.position, true.yaw, true.entities, walls)
         return (made - true.displacement) / odometry_of(generator).step_m
 
 

@@ -20,7 +20,6 @@ from worldsim.entities import FIELDS, ON, PHASE, TURNS, X, Z
 from worldsim.errors import ConfigError
 from worldsim.model.generator import Generator
 from worldsim.model.transitions import Change, EntityTransitions, Tick, half_turn
-from worldsim.source.base import LivingSource
 from worldsim.train.setup import Setup
 from worldsim.train.stages.base import Stage
 
@@ -28,7 +27,8 @@ STRETCHES = 20_000
 HELD_OUT = 500
 _ROWS = {1: 512, 4: 160, 8: 96, 16: 56}  # entities of each kind in a step, by how many ticks they are followed
 _LONGER_EVERY = 700  # steps until rollouts may be longer
-_UNIT = (0.01, 0.01, 0.01, 1.0, 0.05, 0.05, 0.01, 0.1, 1.0, 0.005, 1.0)  # an error of this much costs about 1
+_UNIT = (0.003, 0.003, 0.003, 0.5, 0.01, 0.01, 0.005, 0.05, 1.0, 0.005, 1.0)  # an error of this much costs about 1
+_GATES = 3.0  # of the loss: whether a number changes at all
 _NOISE = (2.0, 2.0, 2.0, 2.0, 2.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0)  # quanta
 _STRAYED_M = 0.02
 _RARE = 0.3  # liveliness below which ticks weigh the same
@@ -69,12 +69,7 @@ class TransitionsStage(Stage):
         scene = setup.request.scene
         if not scene.slots:
             raise ConfigError(f"stage transitions is for scenes with entities, and {scene.name} has none; leave it out")
-        with scene.source.open(scene) as source:
-            assert isinstance(source, LivingSource)
-            model = transitions_of(setup.generator)
-            known = source.walls(model.walls_at().double().numpy())
-        if known is not None:
-            model.set_walls(*(torch.from_numpy(part).float() for part in known))
+        setup.know_walls()
         steps, held_out = draw_entity_steps(scene, STRETCHES, seed=0), draw_entity_steps(scene, HELD_OUT, seed=1)
         return cls(setup.generator, steps, held_out, setup.exporter)
 
@@ -115,7 +110,7 @@ class TransitionsStage(Stage):
         weight = weight * (strayed * (-1 / _STRAYED_M)).exp()
         off = _off(change.to, then, self._cyclic) / self._unit.to(then.device)
         values = torch.log1p(off.abs()) * changes
-        return (gates * weight).mean() + (values.sum(-1) - values[..., ON]).mean()
+        return _GATES * (gates * weight).mean() + (values.sum(-1) - values[..., ON]).mean()
 
     def _slots(self) -> list[list[int]]:
         """The slots of each kind."""

@@ -46,7 +46,7 @@ class Ball(EntityConfig):
     def slot(self) -> Slot:
         wide = 2 * self.radius
         rest = row(x=self.at[0], y=self.at[1], z=self.radius, on=1)
-        return Slot(self.name, "ball", (wide, wide, wide), rest, cyclic=True)
+        return Slot(self.name, "ball", (wide, wide, wide), rest, cyclic=True, round_m=self.radius)
 
     def scatter(self, rng: np.random.Generator, places: Places) -> Row:
         """Anywhere free, half the time rolling."""

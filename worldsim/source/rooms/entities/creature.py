@@ -56,7 +56,8 @@ class Creature(EntityConfig):
 
     def slot(self) -> Slot:
         size = _SIZES[self.looks]
-        return Slot(self.name, "creature", size, row(x=self.at[0], y=self.at[1], z=size[2] / 2, on=1))
+        rest = row(x=self.at[0], y=self.at[1], z=size[2] / 2, on=1)
+        return Slot(self.name, "creature", size, rest, round_m=self.radius)
 
     @property
     def radius(self) -> float:
