@@ -24,7 +24,7 @@ from worldsim.model.light_field import MOST_PAIRS, SEEN, SIDE, LightField, Postu
 from worldsim.model.place_memory import Recalled
 
 PRIOR_STD = 0.35  # about how far, in units of the latents, the truth lies from the guess of a trained place memory
-MOST_DRAWN = 4  # entities in one frame, the nearest ones of those in view
+MOST_DRAWN = 8  # entities in one frame, the nearest ones of those in view
 _HIDDEN, _HIDDEN_WHOLE = 192, 192
 RADIANS = math.pi / 180  # of a degree: back ends that trace know no deg2rad
 _COLOURS = SEEN * SIDE**2  # numbers of a token's colours
